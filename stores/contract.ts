@@ -1,0 +1,145 @@
+/**
+ * A store under test: how to launch one node of it, how to talk to it, and what its own documentation promises.
+ * Everything else (processes, faults, clients, checking) belongs to acked. An extra power is a separate optional
+ * member, never a method that throws.
+ */
+
+/** When an acknowledged write is on disk. `interval`: synced every `intervalMs`. `none`: snapshots only. */
+export type Durability =
+  | { readonly mode: "always" }
+  | { readonly mode: "interval"; readonly intervalMs: number }
+  | { readonly mode: "none" };
+
+/** What survives one class of fault: every acknowledged write, or a prefix of them in log order. */
+export type Survival =
+  | { readonly survives: "everything acknowledged" }
+  | {
+      readonly survives: "a prefix";
+      /** Bound of the loss in ms, or Infinity ("since the last snapshot"). */
+      readonly lossMsMax: number;
+    };
+
+/** What the store's own documentation says survives in one durability mode. Judged against nothing else. */
+export interface StorePromise {
+  /** SIGKILL: the page cache survives. */
+  readonly processCrash: Survival;
+  /** Unsynced data is gone. */
+  readonly powerLoss: Survival;
+  /** SIGTERM: what a graceful stop keeps. */
+  readonly gracefulStop: Survival;
+  /** Every acknowledgement is preceded by a sync of the log: makes the covering-sync check applicable. */
+  readonly syncsBeforeAcknowledging: boolean;
+  /** After a failed write or sync of the log no write invoked later is acknowledged by this process. */
+  readonly failStop: boolean;
+  /** Damage to the log at rest is refused or reported, never served. */
+  readonly detectsDamageAtRest: boolean;
+  /** The documentation's own words, and where they are. */
+  readonly source: string;
+}
+
+/** What one node needs to know to be launched. */
+export interface NodeSettings {
+  /** `n1`, `n2`, … */
+  readonly name: string;
+  /** Its data directory; exists, and may hold an earlier incarnation's files. */
+  readonly dir: string;
+  /** A free port on 127.0.0.1, for stores that cannot choose one themselves. */
+  readonly port: number;
+  readonly durability: Durability;
+}
+
+/** How to start one node's process. */
+export interface Launch {
+  readonly program: string;
+  readonly args: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+  /**
+   * `line`: it prints one line `{"ready":true,"port":n, …}`; further members are kept as its recovery report.
+   * `port`: ready when it accepts a connection on `NodeSettings.port` and `probe` (if any) resolves.
+   */
+  readonly ready:
+    | { readonly by: "line" }
+    | { readonly by: "port"; readonly probe?: (endpoint: Endpoint) => Promise<void> };
+}
+
+export interface Endpoint {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** One thing a workload asks for. Its meaning is fixed by (`workload`, `f`); see the workload's own file. */
+export interface Request {
+  readonly workload: string;
+  readonly f: string;
+  readonly key: string;
+  readonly value?: unknown;
+}
+
+/** How a request ended. A compare that returned its witness is `ok` with `matched: false`. */
+export type Reply =
+  | { readonly type: "ok"; readonly value?: unknown; readonly matched?: boolean }
+  | { readonly type: "fail"; readonly error: string }
+  | { readonly type: "info"; readonly error: string };
+
+/**
+ * One logical sequential client: one request in flight. Never retries, resends, queues or reconnects by itself:
+ * after an `info` reply it is closed and a new one is made. `execute` never rejects and always settles by the
+ * deadline (then `info`).
+ */
+export interface Client {
+  execute(request: Request, deadlineMs: number): Promise<Reply>;
+  /** Drops the connection at once; whatever is in flight ends as `info`. Never throws. */
+  close(): void;
+}
+
+/** What a client of this store can express; workloads ask for them. */
+export const capabilities = ["registers", "compare-and-set", "deletes", "lists", "transactions"] as const;
+export type Capability = (typeof capabilities)[number];
+
+/** Disk operations that a process performs regularly under load, so that a fault at the n-th one fires. */
+export type DiskOperation = "write" | "sync" | "rename";
+
+export interface Store {
+  /** The name used by `--store`. */
+  readonly name: string;
+  /** One sentence for `acked list`. */
+  readonly summary: string;
+  readonly capabilities: readonly Capability[];
+  /** The durability modes it can be run in; the first is its default. */
+  readonly durabilities: readonly Durability["mode"][];
+  promise(durability: Durability): StorePromise;
+  /** May create configuration files in `node.dir`. Throws `ScenarioError` (with what to do) when it cannot run here. */
+  launch(node: NodeSettings): Launch | Promise<Launch>;
+  /** Resolves when the store has answered over this connection; rejects by the deadline. */
+  connect(endpoint: Endpoint, workload: string, deadlineMs: number): Promise<Client>;
+  /** Why it cannot run on this machine, and the way to get it; `undefined` when it can. */
+  unavailable?(): Promise<string | undefined>;
+  /**
+   * Files below the data directory whose sync makes a write durable, as a glob relative to it (`*` matches
+   * within one path segment, `**` across). Default `**`.
+   */
+  readonly logFiles?: string;
+  /** Which disk operations happen at least once a second under load, in mode always. Default: write, sync. */
+  readonly performs?: readonly DiskOperation[];
+  /** False for statically linked programs, which ignore the preloaded interposer. Default true. */
+  readonly interposable?: boolean;
+  /** The planted bug, for `stores/broken/*`: what is wrong, and the finding that must name it. */
+  readonly plantedBug?: PlantedBug;
+}
+
+/** A deliberate bug and how it must be found. */
+export interface PlantedBug {
+  /** One sentence. */
+  readonly bug: string;
+  /** Kinds of findings (see harness/checkers/contract.ts), any of which names this bug rightly. */
+  readonly finding: readonly string[];
+  /** The workload and the faults that reveal it, used by the fixed plans of its test and of the gate. */
+  readonly workloads: readonly string[];
+  readonly faults: readonly string[];
+}
+
+/** The scenario asks for something invalid or unavailable: exit code 3, one clear sentence, no stack trace. */
+export class ScenarioError extends Error {
+  override readonly name = "ScenarioError";
+}
