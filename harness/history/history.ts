@@ -49,12 +49,18 @@ export function buildHistory(events: Iterable<HistoryEvent>): History {
   for (const call of invoked.values()) pairs.push({ call, completion: undefined });
   pairs.sort((a, b) => a.call.index - b.call.index);
   const boundOf = incarnationBounds(readiness);
-  return { operations: pairs.map(({ call, completion }) => operationOf(call, completion, boundOf)), readiness };
+  return {
+    operations: pairs.map(({ call, completion }) => operationOf(call, completion, boundOf)),
+    readiness,
+  };
 }
 
 /** The part of a history that belongs to one workload. */
 export function ofWorkload(history: History, workload: string): History {
-  return { ...history, operations: history.operations.filter((operation) => operation.workload === workload) };
+  return {
+    ...history,
+    operations: history.operations.filter((operation) => operation.workload === workload),
+  };
 }
 
 /** Operations by key, each list in order of invocation. */
@@ -78,14 +84,15 @@ function readinessOf(event: HistoryEvent): Readiness {
   return event.value === undefined ? base : { ...base, report: event.value };
 }
 
-type BoundOf = (node: string, incarnation: number) => number;
+type BoundOf = (call: number, incarnation: number) => number;
 
 function incarnationBounds(readiness: readonly Readiness[]): BoundOf {
   const nodes = new Set(readiness.map((start) => start.node));
   if (nodes.size > 1) return () => Number.POSITIVE_INFINITY;
   const starts = [...readiness].sort((a, b) => a.incarnation - b.incarnation);
-  return (_node, incarnation) =>
-    starts.find((start) => start.incarnation > incarnation)?.rank ?? Number.POSITIVE_INFINITY;
+  return (call, incarnation) =>
+    starts.find((start) => start.incarnation > incarnation && start.rank > call)?.rank ??
+    Number.POSITIVE_INFINITY;
 }
 
 function operationOf(call: HistoryEvent, completion: HistoryEvent | undefined, boundOf: BoundOf): Operation {
@@ -105,7 +112,7 @@ function operationOf(call: HistoryEvent, completion: HistoryEvent | undefined, b
     ...(completion?.error === undefined ? {} : { error: completion.error }),
     call: call.index,
     return: completed,
-    bound: outcome === "info" ? boundOf(node, incarnation) : completed,
+    bound: outcome === "info" ? boundOf(call.index, incarnation) : completed,
     calledAt: call.time,
     returnedAt: completion?.time ?? Number.POSITIVE_INFINITY,
     node,
