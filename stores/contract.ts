@@ -89,6 +89,11 @@ export type Reply =
  */
 export interface Client {
   execute(request: Request, deadlineMs: number): Promise<Reply>;
+  /**
+   * True once the connection is gone, also after a `fail` (nothing had been sent, so it certainly did not happen):
+   * the caller makes a new client, as after `info`. Absent: only `info` ends a client.
+   */
+  readonly closed?: boolean;
   /** Drops the connection at once; whatever is in flight ends as `info`. Never throws. */
   close(): void;
 }
@@ -97,8 +102,11 @@ export interface Client {
 export const capabilities = ["registers", "compare-and-set", "deletes", "lists", "transactions"] as const;
 export type Capability = (typeof capabilities)[number];
 
-/** Disk operations that a process performs regularly under load, so that a fault at the n-th one fires. */
-export type DiskOperation = "write" | "sync" | "rename";
+/**
+ * Disk operations that a process performs regularly under load, so that a fault at the n-th one fires. `grow`: a write
+ * that makes a file longer, or a new file; a store that only overwrites does not meet a full disk.
+ */
+export type DiskOperation = "write" | "sync" | "rename" | "grow";
 
 export interface Store {
   /** The name used by `--store`. */
@@ -142,4 +150,57 @@ export interface PlantedBug {
 /** The scenario asks for something invalid or unavailable: exit code 3, one clear sentence, no stack trace. */
 export class ScenarioError extends Error {
   override readonly name = "ScenarioError";
+}
+
+/**
+ * The optional power that `bench` and `compare` need: a store that can be measured with nothing recorded, interposed
+ * or proxied in between. Separate from `Store`, because what is measured needs no promise, and what is only measured
+ * (Postgres) has none here.
+ */
+export interface Measurable {
+  readonly name: string;
+  readonly durabilities: readonly Durability["mode"][];
+  /** Why it cannot run on this machine, and the way to get it; `undefined` when it can. */
+  unavailable?(): Promise<string | undefined>;
+  /**
+   * Makes an empty store ready to be started; absent when the server is the user's own and already runs. `scratchDir`
+   * is a short directory of mode 0755 for sockets and program copies, removed by the caller.
+   */
+  prepare?(node: NodeSettings, scratchDir: string): Promise<Launch>;
+  /** Opens a session on the running store. Throws `ScenarioError` when it cannot be used. */
+  open(endpoint: Endpoint, durability: Durability): Promise<MeasuredSession>;
+}
+
+/** A running store under measurement. */
+export interface MeasuredSession {
+  readonly version: string;
+  /** Settings that decide durability and speed, shown beside every figure. */
+  readonly settings: Readonly<Record<string, string>>;
+  /** Sentences about what makes this session's durability other than the one asked for; empty when nothing does. */
+  readonly deviations: readonly string[];
+  connect(): Promise<MeasuredConnection>;
+  /** Loads entries as fast as the store can, outside any measurement. */
+  preload(entries: readonly (readonly [key: string, value: string])[]): Promise<void>;
+  /** Cumulative counters of the log; `undefined` where the store has none. */
+  logCounters(): Promise<LogCounters | undefined>;
+  /** Leaves nothing of acked in a server that is the user's own. */
+  close(): Promise<void>;
+}
+
+export interface LogCounters {
+  /** Syncs of the log that the store itself counted. */
+  readonly syncs: number;
+  /** Bytes written to the log. */
+  readonly bytes?: number;
+}
+
+/** Called exactly once per request; `value` is what a read found, `undefined` when the key was absent. */
+export type MeasuredDone = (error: Error | undefined, value?: string) => void;
+
+/** One connection with one request in flight; callbacks, because a promise per request is the generator's cost. */
+export interface MeasuredConnection {
+  upsert(key: string, value: string, done: MeasuredDone): void;
+  read(key: string, done: MeasuredDone): void;
+  /** Ends the connection; never throws. */
+  close(): Promise<void>;
 }

@@ -1,0 +1,24 @@
+/** The registry of workloads, one line each. */
+import { ScenarioError } from "../stores/contract.ts";
+import { append } from "./append.ts";
+import { bank } from "./bank.ts";
+import type { Workload } from "./contract.ts";
+import { kv } from "./kv.ts";
+import { register } from "./register.ts";
+
+/** Every workload that can be named. */
+export const workloads: readonly Workload[] = [register, kv, append, bank];
+
+/**
+ * The workloads of these names, in their order, each once.
+ *
+ * @throws ScenarioError for a name that is not known; it lists those that are.
+ */
+export function findWorkloads(names: readonly string[]): Workload[] {
+  return [...new Set(names)].map((name) => {
+    const workload = workloads.find((one) => one.name === name);
+    if (workload) return workload;
+    const known = workloads.map((one) => one.name).join(", ");
+    throw new ScenarioError(`there is no workload "${name}"; known: ${known}`);
+  });
+}
