@@ -1,0 +1,421 @@
+/**
+ * How entries, batches and segments look on disk. Binary, little-endian, byte strings as raw bytes.
+ *
+ * A segment is a 64-byte header, then batches, then written zeros:
+ *
+ *     segment header   magic "ACKEDLOG", crc, version, id, previous {id, end, checksum}, first index, synced, size
+ *     batch            magic, crc, length, previous checksum, first index, entries, synced | entries
+ *     entry            number of changes, then changes
+ *
+ * Each batch's checksum is seeded with its segment's id and covers the checksum of the batch before it, so a stale or
+ * moved batch does not pass for a new one. `synced` is the position in this segment that was known synced when the
+ * batch was written: a claim which recovery needs to tell a torn tail from damage.
+ */
+import { checksum } from "./checksum.ts";
+import { type Change, Document, List, type Value } from "./state.ts";
+
+export const formatVersion = 1;
+export const segmentHeaderBytes = 64;
+export const batchHeaderBytes = 32;
+/** "RLB1", and no byte of it is zero: the end of a log is zeros. */
+const batchMagic = 0x31424c52;
+const segmentMagic = Buffer.from("ACKEDLOG", "latin1");
+
+/** A place in the log: the end of a batch. */
+export interface LogPosition {
+  /** Segment id; 0: before the first segment. */
+  readonly segment: number;
+  /** Byte offset in that segment. */
+  readonly offset: number;
+  /** Checksum of the batch that ends there. */
+  readonly checksum: number;
+}
+
+export interface SegmentHeader {
+  readonly id: number;
+  /** Where the log continues from. Everything up to there was synced before this header was written. */
+  readonly previous: LogPosition;
+  /** Index of the first entry of this segment. */
+  readonly firstIndex: number;
+  /** Position in this segment that was synced before it got its name. */
+  readonly synced: number;
+  /** Bytes the file was made with; a shorter one has been truncated. */
+  readonly size: number;
+}
+
+export interface BatchHeader {
+  readonly segment: number;
+  /** Checksum of the batch before. */
+  readonly previous: number;
+  readonly firstIndex: number;
+  readonly entries: number;
+  readonly synced: number;
+}
+
+export type BatchRead =
+  | {
+      readonly kind: "batch";
+      readonly header: BatchHeader;
+      readonly checksum: number;
+      /** Where the entries begin, and where the next batch begins. */
+      readonly start: number;
+      readonly end: number;
+    }
+  | { readonly kind: "end" }
+  | { readonly kind: "damaged"; readonly reason: string };
+
+/** What must come next when a log is read in order. */
+export interface Expectation {
+  readonly previous: number;
+  readonly firstIndex: number;
+}
+
+export interface Codec {
+  /** Appends one entry. */
+  writeEntry(out: ByteWriter, changes: readonly Change[]): void;
+  /** Decodes the entries of a batch. Throws `FormatError`. */
+  readEntries(bytes: Buffer, start: number, end: number, count: number): Change[][];
+  /** Fills in the header of the batch whose entries are `bytes[start + batchHeaderBytes, end)`; its checksum. */
+  sealBatch(bytes: Buffer, start: number, end: number, header: BatchHeader): number;
+  /** Reads the batch at `offset`; without `expected`, one that stands by itself. Never throws. */
+  readBatch(bytes: Buffer, offset: number, segment: number, expected?: Expectation): BatchRead;
+  writeSegmentHeader(bytes: Buffer, start: number, header: SegmentHeader): void;
+  /** `"empty"`: only zeros there, a segment that was prepared and never used. Never throws. */
+  readSegmentHeader(bytes: Buffer): SegmentHeader | "empty" | "damaged";
+  writeValue(out: ByteWriter, value: Value): void;
+  readValue(input: ByteReader): Value;
+}
+
+/** Bytes that cannot be what this version wrote. */
+export class FormatError extends Error {
+  override readonly name = "FormatError";
+}
+
+/** A growing buffer. */
+export class ByteWriter {
+  bytes: Buffer;
+  length: number;
+
+  constructor(capacity = 1 << 16, start = 0) {
+    this.bytes = Buffer.allocUnsafeSlow(capacity);
+    this.length = start;
+  }
+
+  /** Makes room for `more` bytes. */
+  reserve(more: number): void {
+    const needed = this.length + more;
+    if (needed <= this.bytes.length) return;
+    const grown = Buffer.allocUnsafeSlow(Math.max(needed, this.bytes.length * 2));
+    this.bytes.copy(grown, 0, 0, this.length);
+    this.bytes = grown;
+  }
+
+  byte(value: number): void {
+    this.reserve(1);
+    this.bytes[this.length++] = value;
+  }
+
+  u32(value: number): void {
+    this.reserve(4);
+    putU32(this.bytes, this.length, value);
+    this.length += 4;
+  }
+
+  /** An integer below 2^53 in 8 bytes. */
+  u53(value: number): void {
+    this.u32(value >>> 0);
+    this.u32(Math.floor(value / 0x1_0000_0000));
+  }
+
+  /** A byte string with its length before it. */
+  string(value: string): void {
+    const size = value.length;
+    this.reserve(size + 4);
+    putU32(this.bytes, this.length, size);
+    const at = this.length + 4;
+    if (size < 24) for (let i = 0; i < size; i += 1) this.bytes[at + i] = value.charCodeAt(i);
+    else this.bytes.write(value, at, size, "latin1");
+    this.length = at + size;
+  }
+}
+
+/** Reads what `ByteWriter` wrote; throws `FormatError` at the end of its range. */
+export class ByteReader {
+  readonly bytes: Buffer;
+  at: number;
+  readonly end: number;
+
+  constructor(bytes: Buffer, start: number, end: number) {
+    this.bytes = bytes;
+    this.at = start;
+    this.end = end;
+  }
+
+  byte(): number {
+    this.need(1);
+    return this.bytes[this.at++]!;
+  }
+
+  u32(): number {
+    this.need(4);
+    this.at += 4;
+    return this.bytes.readUInt32LE(this.at - 4);
+  }
+
+  u53(): number {
+    const low = this.u32();
+    return this.u32() * 0x1_0000_0000 + low;
+  }
+
+  string(): string {
+    const size = this.u32();
+    this.need(size);
+    this.at += size;
+    return this.bytes.toString("latin1", this.at - size, this.at);
+  }
+
+  private need(count: number): void {
+    if (this.at + count > this.end) throw new FormatError("it ends in the middle of a record");
+  }
+}
+
+const kinds = { put: 1, delete: 2, "push-right": 3, "push-left": 4, clear: 5 } as const;
+const kindNames = new Map(Object.entries(kinds).map(([name, code]) => [code, name as keyof typeof kinds]));
+const valueKinds = { bytes: 1, list: 2, document: 3 } as const;
+
+/** The format of version 1. */
+export const binaryCodec: Codec = {
+  writeEntry(out, changes) {
+    out.u32(changes.length);
+    for (const change of changes) writeChange(out, change);
+  },
+
+  readEntries(bytes, start, end, count) {
+    const input = new ByteReader(bytes, start, end);
+    const entries: Change[][] = [];
+    for (let i = 0; i < count; i += 1) entries.push(readEntry(input));
+    if (input.at !== end) throw new FormatError("a batch is longer than its entries");
+    return entries;
+  },
+
+  sealBatch(bytes, start, end, header) {
+    putU32(bytes, start, batchMagic);
+    putU32(bytes, start + 8, end - start - batchHeaderBytes);
+    putU32(bytes, start + 12, header.previous);
+    putU32(bytes, start + 16, header.firstIndex);
+    putU32(bytes, start + 20, Math.floor(header.firstIndex / 0x1_0000_0000));
+    putU32(bytes, start + 24, header.entries);
+    putU32(bytes, start + 28, header.synced);
+    const sum = checksum(bytes, start + 8, end, segmentSeed(header.segment));
+    putU32(bytes, start + 4, sum);
+    return sum;
+  },
+
+  readBatch(bytes, offset, segment, expected) {
+    if (offset + batchHeaderBytes > bytes.length || isZero(bytes, offset, offset + batchHeaderBytes)) {
+      return isZero(bytes, offset, bytes.length) ? { kind: "end" } : damaged("no batch begins here");
+    }
+    if (bytes.readUInt32LE(offset) !== batchMagic) return damaged("no batch begins here");
+    const start = offset + batchHeaderBytes;
+    const end = start + bytes.readUInt32LE(offset + 8);
+    if (end > bytes.length) return damaged("the batch reaches beyond the end of the file");
+    const sum = checksum(bytes, offset + 8, end, segmentSeed(segment));
+    if (sum !== bytes.readUInt32LE(offset + 4)) return damaged("the batch's checksum does not match");
+    const header: BatchHeader = {
+      segment,
+      previous: bytes.readUInt32LE(offset + 12),
+      firstIndex: bytes.readUInt32LE(offset + 16) + bytes.readUInt32LE(offset + 20) * 0x1_0000_0000,
+      entries: bytes.readUInt32LE(offset + 24),
+      synced: bytes.readUInt32LE(offset + 28),
+    };
+    if (expected && header.previous !== expected.previous)
+      return damaged("the batch does not continue the log");
+    if (expected && header.firstIndex !== expected.firstIndex) {
+      return damaged(`the batch begins at entry ${header.firstIndex} instead of ${expected.firstIndex}`);
+    }
+    return { kind: "batch", header, checksum: sum, start, end };
+  },
+
+  writeSegmentHeader(bytes, start, header) {
+    bytes.fill(0, start, start + segmentHeaderBytes);
+    segmentMagic.copy(bytes, start);
+    bytes.writeUInt32LE(formatVersion, start + 12);
+    putU53(bytes, start + 16, header.id);
+    putU53(bytes, start + 24, header.previous.segment);
+    bytes.writeUInt32LE(header.previous.offset, start + 32);
+    bytes.writeUInt32LE(header.previous.checksum, start + 36);
+    putU53(bytes, start + 40, header.firstIndex);
+    bytes.writeUInt32LE(header.synced, start + 48);
+    bytes.writeUInt32LE(header.size, start + 52);
+    bytes.writeUInt32LE(checksum(bytes, start + 12, start + segmentHeaderBytes), start + 8);
+  },
+
+  readSegmentHeader(bytes) {
+    if (isZero(bytes, 0, bytes.length)) return "empty";
+    if (bytes.length < segmentHeaderBytes) return "damaged";
+    if (segmentMagic.compare(bytes, 0, 8) !== 0) return "damaged";
+    if (checksum(bytes, 12, segmentHeaderBytes) !== bytes.readUInt32LE(8)) return "damaged";
+    return {
+      id: getU53(bytes, 16),
+      previous: {
+        segment: getU53(bytes, 24),
+        offset: bytes.readUInt32LE(32),
+        checksum: bytes.readUInt32LE(36),
+      },
+      firstIndex: getU53(bytes, 40),
+      synced: bytes.readUInt32LE(48),
+      size: bytes.readUInt32LE(52),
+    };
+  },
+
+  writeValue,
+  readValue,
+};
+
+/** The places in `bytes` after `from` where a batch might begin. */
+export function* batchCandidates(bytes: Buffer, from: number): IterableIterator<number> {
+  const magic = Buffer.alloc(4);
+  magic.writeUInt32LE(batchMagic);
+  for (let at = bytes.indexOf(magic, from); at >= 0; at = bytes.indexOf(magic, at + 1)) yield at;
+}
+
+/** True when `bytes[from, to)` holds nothing but zeros. */
+export function isZero(bytes: Buffer, from: number, to: number): boolean {
+  for (let at = from; at < to; at += zeros.length) {
+    const end = Math.min(to, at + zeros.length);
+    if (bytes.compare(zeros, 0, end - at, at, end) !== 0) return false;
+  }
+  return true;
+}
+
+const zeros = Buffer.alloc(1 << 16);
+
+function writeChange(out: ByteWriter, change: Change): void {
+  out.byte(kinds[change.kind]);
+  out.string(change.table);
+  if (change.kind === "clear") return;
+  out.string(change.key);
+  if (change.kind === "put") writeValue(out, change.value);
+  else if (change.kind !== "delete") {
+    out.u53(change.at);
+    out.u32(change.elements.length);
+    for (const element of change.elements) out.string(element);
+  }
+}
+
+/** One entry: its changes. Exported for a reader that wants entries one by one. */
+export function readEntry(input: ByteReader): Change[] {
+  const changes: Change[] = [];
+  for (let left = input.u32(); left > 0; left -= 1) changes.push(readChange(input));
+  return changes;
+}
+
+function readChange(input: ByteReader): Change {
+  const code = input.byte();
+  const kind = kindNames.get(code as never);
+  if (!kind) throw new FormatError(`unknown kind of change ${code}`);
+  const table = input.string();
+  if (kind === "clear") return { kind, table };
+  const key = input.string();
+  if (kind === "delete") return { kind, table, key };
+  if (kind === "put") return { kind, table, key, value: readValue(input) };
+  const at = input.u53();
+  return { kind, table, key, at, elements: readStrings(input) };
+}
+
+function writeValue(out: ByteWriter, value: Value): void {
+  if (typeof value === "string") {
+    out.byte(valueKinds.bytes);
+    out.string(value);
+  } else if (value instanceof List) {
+    out.byte(valueKinds.list);
+    out.u32(value.length);
+    for (const element of value.slice(0, value.length)) out.string(element);
+  } else {
+    out.byte(valueKinds.document);
+    out.string(toByteString(JSON.stringify(value.json)));
+  }
+}
+
+function readValue(input: ByteReader): Value {
+  const code = input.byte();
+  if (code === valueKinds.bytes) return input.string();
+  if (code === valueKinds.list) return new List([], readStrings(input));
+  if (code !== valueKinds.document) throw new FormatError(`unknown kind of value ${code}`);
+  const text = fromByteString(input.string());
+  try {
+    return new Document(deepFreeze(JSON.parse(text)));
+  } catch {
+    throw new FormatError("a document is not JSON");
+  }
+}
+
+function readStrings(input: ByteReader): string[] {
+  const strings: string[] = [];
+  for (let left = input.u32(); left > 0; left -= 1) strings.push(input.string());
+  return strings;
+}
+
+/** The UTF-8 bytes of `text`, as a byte string. */
+export function toByteString(text: string): string {
+  return Buffer.from(text, "utf8").toString("latin1");
+}
+
+/** The text whose UTF-8 bytes these are. */
+export function fromByteString(bytes: string): string {
+  return Buffer.from(bytes, "latin1").toString("utf8");
+}
+
+/** Freezes a JSON value and everything in it, so that nobody can change what the log does not know of. */
+export function deepFreeze<T>(json: T): T {
+  if (typeof json === "object" && json !== null && !Object.isFrozen(json)) {
+    Object.freeze(json);
+    for (const member of Object.values(json)) deepFreeze(member);
+  }
+  return json;
+}
+
+/** A batch by itself, as it would be written at the start of segment 1: for measuring the encoding alone. */
+export function encodeBatch(entries: readonly (readonly Change[])[], out = new ByteWriter()): Buffer {
+  out.length = batchHeaderBytes;
+  for (const changes of entries) binaryCodec.writeEntry(out, changes);
+  binaryCodec.sealBatch(out.bytes, 0, out.length, {
+    segment: 1,
+    previous: 0,
+    firstIndex: 1,
+    entries: entries.length,
+    synced: 0,
+  });
+  return out.bytes.subarray(0, out.length);
+}
+
+let seedOf = { segment: -1, seed: 0 };
+
+function segmentSeed(segment: number): number {
+  if (seedOf.segment !== segment) {
+    const id = Buffer.alloc(8);
+    putU53(id, 0, segment);
+    seedOf = { segment, seed: checksum(id, 0, 8) };
+  }
+  return seedOf.seed;
+}
+
+function damaged(reason: string): BatchRead {
+  return { kind: "damaged", reason };
+}
+
+function putU32(bytes: Buffer, at: number, value: number): void {
+  bytes[at] = value;
+  bytes[at + 1] = value >>> 8;
+  bytes[at + 2] = value >>> 16;
+  bytes[at + 3] = value >>> 24;
+}
+
+function putU53(bytes: Buffer, at: number, value: number): void {
+  bytes.writeUInt32LE(value % 0x1_0000_0000, at);
+  bytes.writeUInt32LE(Math.floor(value / 0x1_0000_0000), at + 4);
+}
+
+function getU53(bytes: Buffer, at: number): number {
+  return bytes.readUInt32LE(at) + bytes.readUInt32LE(at + 4) * 0x1_0000_0000;
+}
