@@ -1,0 +1,24 @@
+/** A sync of the log that fails counts as done. */
+import { type Disk, nodeDisk } from "../ramlog/disk.ts";
+import type { Bug } from "./bug.ts";
+
+const disk: Disk = {
+  ...nodeDisk,
+  syncDataNow(fd) {
+    try {
+      nodeDisk.syncDataNow(fd);
+    } catch {
+      // The bug: the error is dropped.
+    }
+  },
+  syncData: (fd, done) => nodeDisk.syncData(fd, () => done(null)),
+};
+
+export const ignoresFailedSync: Bug = {
+  name: "ignores-failed-sync",
+  bug: "goes on and acknowledges when a sync of the log has failed",
+  finding: ["acknowledged-after-failed-sync", "acknowledged-without-sync"],
+  workloads: ["register"],
+  faults: ["sync-error"],
+  seams: { engine: { disk } },
+};
