@@ -82,16 +82,23 @@ export interface Link {
   /** `c0-n1`. */
   readonly name: string;
   /** From here on bytes in this direction are held, as packets lost in the network are: delivered after `heal`. */
-  drop(direction: "forth" | "back" | "both"): void;
+  drop(direction: "forth" | "back" | "both"): LinkFault;
   /** New connections are refused; established ones are reset. */
-  refuse(): void;
+  refuse(): LinkFault;
   /** Every chunk is delivered `delayMs` later, in order. */
-  delay(delayMs: number): void;
-  /** Passes `afterBytes` more bytes in the direction of the node, then resets the connection in mid-message. */
-  cut(afterBytes: number): void;
+  delay(delayMs: number): LinkFault;
+  /** Passes `afterBytes` more bytes in the direction of the node, then resets the connection in mid-message; once. */
+  cut(afterBytes: number): LinkFault;
+  /** Ends every fault in force on this link. */
   heal(): void;
-  /** How many bytes or connections the fault in force has touched so far: 0 means that it has not fired. */
+}
+
+/** One fault in force on one link. Several may overlap; each is counted and healed on its own. */
+export interface LinkFault {
+  /** How many bytes or connections it has touched so far: 0 means that it has not fired. Kept after `heal`. */
   touched(): number;
+  /** Ends this fault; idempotent. */
+  heal(): void;
 }
 
 /** A store process the nemesis can act on. */
@@ -108,6 +115,8 @@ export interface NodeProcess {
 /** Everything a fault may act on. */
 export interface FaultTarget {
   readonly node: NodeProcess;
+  /** Which start of the node this is: 0, 1, 2 … over the whole run. */
+  readonly incarnation: number;
   readonly dataDir: string;
   /** The store's log files, as a glob relative to `dataDir`. */
   readonly logFiles: string;

@@ -1,0 +1,26 @@
+import { expect, it } from "vitest";
+import { ScenarioError } from "../stores/contract.ts";
+import { faults, findFaults } from "./index.ts";
+
+it("finds faults by name, each once, in the order asked for", () => {
+  expect(findFaults(["stop", "pause", "stop"]).map((fault) => fault.name)).toEqual(["stop", "pause"]);
+});
+
+it("lists the known faults for an unknown name, and the nearest", () => {
+  expect(() => findFaults(["partitoin"])).toThrow(ScenarioError);
+  expect(() => findFaults(["partitoin"])).toThrow(
+    /no fault "partitoin" \(did you mean partition\?\); known: .*pause/,
+  );
+  expect(() => findFaults(["earthquake"])).toThrow(/no fault "earthquake"; known: /);
+});
+
+it("offers every fault that a run may name", () => {
+  const names =
+    "kill pause stop short-write torn-write write-error disk-full sync-error slow-sync partition delay cut at-rest";
+  expect(faults.map((fault) => fault.name).join(" ")).toBe(names);
+});
+
+it("gives every fault a name and a sentence of its own", () => {
+  expect(new Set(faults.map((fault) => fault.name)).size).toBe(faults.length);
+  for (const fault of faults) expect(fault.summary).toMatch(/^\S.{20,}[^.]$/);
+});

@@ -1,0 +1,151 @@
+/* Which file of the data directory a call is about; see files.h for what is seen and what is not. */
+#define _GNU_SOURCE
+#include "files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define REMEMBERED 8
+
+struct remembered {
+  dev_t device;
+  ino_t inode;
+  uint64_t generation; /* of the control file, plus 1, so that an empty entry never matches */
+  bool inside;
+  bool log;
+  char path[PATH_BYTES];
+};
+
+/* Per thread, so that no lock is needed; small, because thread-local storage is taken from every thread's stack. */
+static __thread struct remembered memory[REMEMBERED];
+
+static char data_directory[PATH_MAX];
+static size_t data_directory_length;
+static const char *log_files = "**";
+
+bool watch_directory(const char *directory, const char *log_glob) {
+  size_t length = strlen(directory);
+  while (length > 1 && directory[length - 1] == '/') length--;
+  if (directory[0] != '/' || length >= sizeof data_directory) return false;
+  memcpy(data_directory, directory, length);
+  data_directory[length] = '\0';
+  data_directory_length = length;
+  /* Copied: programs that rename themselves (Redis) write their title over the environment. */
+  if (log_glob && *log_glob) {
+    char *copy = strdup(log_glob);
+    if (!copy) return false;
+    log_files = copy;
+  }
+  return true;
+}
+
+static bool matches_here(const char *glob, const char *path) {
+  for (; *glob; glob++, path++) {
+    if (glob[0] == '*' && glob[1] == '*') {
+      if (glob[2] == '/') {
+        for (const char *rest = path;; rest++) {
+          if (matches_here(glob + 3, rest)) return true;
+          rest = strchr(rest, '/');
+          if (!rest) return false;
+        }
+      }
+      for (;; path++) {
+        if (matches_here(glob + 2, path)) return true;
+        if (!*path) return false;
+      }
+    }
+    if (*glob == '*') {
+      for (;; path++) {
+        if (matches_here(glob + 1, path)) return true;
+        if (!*path || *path == '/') return false;
+      }
+    }
+    if (!*path || (*glob == '?' ? *path == '/' : *glob != *path)) return false;
+  }
+  return !*path;
+}
+
+static bool names_directory(const char *path) {
+  size_t length = strlen(path);
+  return length > 0 && path[length - 1] == '.' && (length == 1 || path[length - 2] == '/');
+}
+
+bool glob_matches(const char *glob, const char *path) {
+  return names_directory(path) == names_directory(glob) && matches_here(glob, path);
+}
+
+/* The part of an absolute path below the data directory: null when outside, empty for the directory itself. */
+static const char *below(const char *absolute) {
+  if (strncmp(absolute, data_directory, data_directory_length) != 0) return NULL;
+  const char *rest = absolute + data_directory_length;
+  if (*rest == '\0') return rest;
+  return *rest == '/' ? rest + 1 : NULL;
+}
+
+static bool path_of(int fd, bool is_directory, char out[PATH_BYTES]) {
+  char link[32], target[PATH_MAX];
+  snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+  ssize_t length = readlink(link, target, sizeof target - 1);
+  if (length < 0) return false;
+  target[length] = '\0';
+  const char *relative = below(target);
+  if (!relative) return false;
+  const char *separator = is_directory && *relative ? "/" : "";
+  return snprintf(out, PATH_BYTES, "%s%s%s", relative, separator, is_directory ? "." : "") < PATH_BYTES;
+}
+
+bool identify(int fd, bool directories, struct file *file) {
+  int kept = errno;
+  struct stat status;
+  if (fstat(fd, &status) != 0) {
+    errno = kept;
+    return false;
+  }
+  bool is_directory = S_ISDIR(status.st_mode);
+  if (!(S_ISREG(status.st_mode) || (directories && is_directory)) || status.st_nlink == 0) return false;
+  uint64_t generation = __atomic_load_n(&control->generation, __ATOMIC_ACQUIRE) + 1;
+  struct remembered *entry = &memory[status.st_ino % REMEMBERED];
+  if (entry->inode != status.st_ino || entry->device != status.st_dev || entry->generation != generation) {
+    entry->device = status.st_dev;
+    entry->inode = status.st_ino;
+    entry->generation = generation;
+    entry->inside = path_of(fd, is_directory, entry->path);
+    entry->log = entry->inside && !is_directory && glob_matches(log_files, entry->path);
+    errno = kept;
+  }
+  file->path = entry->path;
+  file->log = entry->log;
+  file->size = status.st_size;
+  return entry->inside;
+}
+
+bool identify_path(int directory_fd, const char *path, char out[PATH_BYTES]) {
+  if (!path || !*path) return false;
+  int kept = errno;
+  const char *slash = strrchr(path, '/');
+  const char *name = slash ? slash + 1 : path;
+  bool whole = !*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+  int parent_length = whole ? (int)strlen(path) : (int)(name - path);
+  char parent[PATH_MAX], real[PATH_MAX];
+  int length = path[0] == '/' || directory_fd == AT_FDCWD
+                   ? snprintf(parent, sizeof parent, "%.*s", parent_length, path)
+                   : snprintf(parent, sizeof parent, "/proc/self/fd/%d/%.*s", directory_fd, parent_length, path);
+  bool known = length >= 0 && length < PATH_MAX && realpath(length ? parent : ".", real) != NULL;
+  errno = kept;
+  if (!known) return false;
+  char absolute[PATH_MAX + NAME_MAX + 2];
+  int full = snprintf(absolute, sizeof absolute, "%s%s%s", strcmp(real, "/") == 0 ? "" : real, whole ? "" : "/",
+                      whole ? "" : name);
+  if (full < 0 || full >= (int)sizeof absolute) return false;
+  const char *relative = below(absolute);
+  if (!relative) return false;
+  return snprintf(out, PATH_BYTES, "%s", *relative ? relative : ".") < PATH_BYTES;
+}
+
+void names_changed(void) { __atomic_add_fetch(&control->generation, 1, __ATOMIC_ACQ_REL); }
