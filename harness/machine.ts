@@ -12,13 +12,13 @@ import type { MachineRecord } from "./results.ts";
 /** Looks a program up on PATH, without running it. */
 export function findProgram(name: string): string | undefined {
   if (name.includes("/")) return isExecutable(name) ? name : undefined;
-  const directories = (process.env["PATH"] ?? "").split(delimiter).filter((directory) => directory !== "");
+  const directories = (process.env.PATH ?? "").split(delimiter).filter((directory) => directory !== "");
   return directories.map((directory) => join(directory, name)).find(isExecutable);
 }
 
 /** The C compiler the interposer would be built with: `$CC`, cc, gcc or clang. */
 export function findCompiler(): string | undefined {
-  const candidates = [process.env["CC"], "cc", "gcc", "clang"];
+  const candidates = [process.env.CC, "cc", "gcc", "clang"];
   for (const candidate of candidates) {
     const found = candidate ? findProgram(candidate) : undefined;
     if (found) return found;
@@ -50,13 +50,13 @@ export function describeMachine(directory: string): MachineRecord {
 /** Names from statfs(2)'s f_type; a number where the name is not known. */
 export function fileSystemOf(directory: string): string {
   const names: Record<number, string> = {
-    0xef53: "ext4",
-    0x58465342: "xfs",
-    0x9123683e: "btrfs",
-    0x01021994: "tmpfs",
-    0x794c7630: "overlayfs",
-    0x2fc12fc1: "zfs",
-    0x6969: "nfs",
+    61267: "ext4",
+    1481003842: "xfs",
+    2435016766: "btrfs",
+    16914836: "tmpfs",
+    2035054128: "overlayfs",
+    801189825: "zfs",
+    26985: "nfs",
   };
   try {
     const type = statfsSync(directory).type;
@@ -69,7 +69,11 @@ export function fileSystemOf(directory: string): string {
 /** The git commit of the checkout acked runs from, when it is one. */
 export function gitCommit(directory: string): string | undefined {
   try {
-    const options = { cwd: directory, stdio: ["ignore", "pipe", "ignore"] as ["ignore", "pipe", "ignore"], timeout: 2000 };
+    const options = {
+      cwd: directory,
+      stdio: ["ignore", "pipe", "ignore"] as ["ignore", "pipe", "ignore"],
+      timeout: 2000,
+    };
     return execFileSync("git", ["rev-parse", "--short=12", "HEAD"], options).toString().trim();
   } catch {
     return undefined;

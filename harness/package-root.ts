@@ -18,7 +18,9 @@ function findPackageRoot(): string {
 export const packageRoot: string = findPackageRoot();
 
 /** The version in `package.json`. */
-export const packageVersion: string = JSON.parse(readFileSync(join(packageRoot, "package.json"), "utf8")).version;
+export const packageVersion: string = JSON.parse(
+  readFileSync(join(packageRoot, "package.json"), "utf8"),
+).version;
 
 /** A compiled child program, named by its path below `dist/`, for example `stores/ramlog/main.js`. */
 export function childProgram(path: string): string {

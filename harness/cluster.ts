@@ -1,0 +1,251 @@
+/**
+ * The nodes of one run: their data directories, processes, links and interposers. Written for n nodes; this version
+ * opens one. An epoch gives every node an empty data directory; a node may be started many times within it.
+ */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import type { DiskControl, FaultTarget, Link } from "../faults/contract.ts";
+import { buildInterposer, createDiskControl, createLink } from "../faults/index.ts";
+import { type Durability, type Endpoint, ScenarioError, type Store } from "../stores/contract.ts";
+import type { Place } from "./clients/recording-client.ts";
+import { findCompiler } from "./machine.ts";
+import type { RunDirectory } from "./run-directory.ts";
+import { freePort } from "./supervisor/readiness.ts";
+import {
+  createSupervisor,
+  StartError,
+  type SupervisedProcess,
+  type Supervisor,
+} from "./supervisor/supervisor.ts";
+
+export interface ClusterOptions {
+  readonly store: Store;
+  readonly durability: Durability;
+  readonly directory: RunDirectory;
+  /** Where `.active/` is. */
+  readonly runsDir: string;
+  readonly clients: number;
+  /** Preload the interposer where the store and the machine allow it. */
+  readonly interposed: boolean;
+}
+
+export type StartOutcome =
+  | { readonly started: true; readonly incarnation: number; readonly report: unknown }
+  | { readonly started: false; readonly sentence: string };
+
+/** How a node's process ended; `byUs` when acked killed it. */
+export interface NodeExit {
+  readonly byUs: boolean;
+  readonly code?: number;
+  readonly signal?: string;
+  readonly lastLine: string;
+}
+
+type ProxyLink = Awaited<ReturnType<typeof createLink>>;
+
+const readyDeadlineMs = 10_000;
+const portAttempts = 5;
+
+export class Cluster {
+  readonly #options: ClusterOptions;
+  readonly #supervisor: Supervisor;
+  readonly #interposer: string | undefined;
+  readonly #nodes: ClusterNode[] = [];
+
+  /** @throws ScenarioError when the interposer is needed and cannot be built. */
+  static async open(options: ClusterOptions): Promise<Cluster> {
+    const interposer = options.interposed && options.store.interposable !== false ? await built() : undefined;
+    const cluster = new Cluster(options, createSupervisor({ runsDir: options.runsDir }), interposer);
+    try {
+      await cluster.#openNode("n1");
+    } catch (error) {
+      await cluster.close();
+      throw error;
+    }
+    return cluster;
+  }
+
+  private constructor(options: ClusterOptions, supervisor: Supervisor, interposer: string | undefined) {
+    this.#options = options;
+    this.#supervisor = supervisor;
+    this.#interposer = interposer;
+  }
+
+  /** Every node gets an empty data directory; returns the first. */
+  async openEpoch(epoch: number): Promise<ClusterNode> {
+    for (const node of this.#nodes) await node.openEpoch(epoch);
+    return this.#nodes[0]!;
+  }
+
+  /** Kills every node's processes; the files stay. */
+  async closeEpoch(): Promise<void> {
+    for (const node of this.#nodes) await node.closeEpoch();
+  }
+
+  async close(): Promise<void> {
+    for (const node of this.#nodes) await node.close();
+    await this.#supervisor.close();
+  }
+
+  async #openNode(name: string): Promise<void> {
+    const node = new ClusterNode(name, this.#options, this.#supervisor, this.#interposer);
+    this.#nodes.push(node);
+    await node.openLinks();
+  }
+}
+
+/** One node over all its incarnations. */
+export class ClusterNode {
+  readonly name: string;
+  readonly #options: ClusterOptions;
+  readonly #supervisor: Supervisor;
+  readonly #interposer: string | undefined;
+  readonly #links: ProxyLink[] = [];
+  #dataDir = "";
+  #disk: ReturnType<typeof createDiskControl> | undefined;
+  #process: SupervisedProcess | undefined;
+  #incarnation = -1;
+  #killedByUs = false;
+  #stoppedAt = 0;
+
+  constructor(name: string, options: ClusterOptions, supervisor: Supervisor, interposer: string | undefined) {
+    this.name = name;
+    this.#options = options;
+    this.#supervisor = supervisor;
+    this.#interposer = interposer;
+  }
+
+  async openLinks(): Promise<void> {
+    for (let client = 0; client < this.#options.clients; client++) {
+      const target = () => (this.running() ? this.#process?.endpoint : undefined);
+      this.#links.push(await createLink({ name: `c${client}-${this.name}`, target }));
+    }
+  }
+
+  async openEpoch(epoch: number): Promise<void> {
+    this.#dataDir = join(this.#options.directory.dataDir, `e${epoch}-${this.name}`);
+    mkdirSync(this.#dataDir, { recursive: true });
+    if (this.#interposer) {
+      this.#disk = createDiskControl({ dataDir: this.#dataDir, logGlob: this.#logFiles() });
+      this.#supervisor.removeLater(this.#disk.path);
+    }
+  }
+
+  async closeEpoch(): Promise<void> {
+    await this.kill();
+    this.#disk?.remove();
+    this.#disk = undefined;
+  }
+
+  /** Starts the node; a store that does not come up is an outcome, not an error. */
+  async start(): Promise<StartOutcome> {
+    for (let attempt = 1; ; attempt++) {
+      const outcome = await this.#startOnce(attempt < portAttempts);
+      if (outcome !== "port in use") return outcome;
+    }
+  }
+
+  /** `port in use` is our bad luck and no fault of the store: somebody took the port that was free a moment ago. */
+  async #startOnce(mayRetry: boolean): Promise<StartOutcome | "port in use"> {
+    const { store, durability, directory } = this.#options;
+    const settings = { name: this.name, dir: this.#dataDir, port: await freePort(), durability };
+    const launch = await store.launch(settings);
+    const insideBefore = this.#disk?.control.processesInside() ?? 0;
+    this.#killedByUs = false;
+    try {
+      this.#process = await this.#supervisor.start({
+        launch,
+        node: settings,
+        environment: this.#interposer && this.#disk ? this.#disk.environment(this.#interposer) : {},
+        logFile: directory.storeLog,
+        deadlineMs: readyDeadlineMs,
+      });
+    } catch (error) {
+      if (!(error instanceof StartError) || error.kind === "closed") throw error;
+      if (error.kind === "not-launched") throw new ScenarioError(error.message);
+      if (error.kind === "port-in-use" && mayRetry) return "port in use";
+      return { started: false, sentence: error.message };
+    }
+    if (this.#disk && this.#disk.control.processesInside() === insideBefore) {
+      await this.kill();
+      throw new ScenarioError(
+        `the interposer is not inside ${launch.program}: a statically linked or setuid program ignores it; leave out disk faults with --fault kill,pause,stop,partition,delay,cut, or set interposable: false in its Store`,
+      );
+    }
+    this.#incarnation++;
+    const started = this.#process;
+    started.exited.then(() => {
+      this.#stoppedAt = performance.now();
+    });
+    return { started: true, incarnation: this.#incarnation, report: started.report };
+  }
+
+  running(): boolean {
+    return this.#process?.running() ?? false;
+  }
+
+  /** `performance.now()` when its last process was noticed to have ended. */
+  stoppedAt(): number {
+    return this.#stoppedAt;
+  }
+
+  /** Resolves when the current process has exited; at once when there is none. */
+  async exited(): Promise<void> {
+    await this.#process?.exited;
+  }
+
+  exit(): NodeExit | undefined {
+    const exit = this.#process?.exit();
+    return exit ? { ...exit, byUs: this.#killedByUs } : undefined;
+  }
+
+  /** SIGKILL to the whole tree; resolves when nothing of it is alive. Idempotent. */
+  async kill(): Promise<void> {
+    if (!this.#process) return;
+    if (this.running()) this.#killedByUs = true;
+    await this.#process.kill();
+  }
+
+  async close(): Promise<void> {
+    await this.closeEpoch();
+    await Promise.all(this.#links.map((link) => link.close()));
+  }
+
+  /** Everything a fault may act on, now. */
+  target(): FaultTarget {
+    if (!this.#process) throw new Error(`node ${this.name} has not been started`);
+    const disk: DiskControl | undefined = this.#disk?.control;
+    return {
+      node: this.#process,
+      incarnation: this.#incarnation,
+      dataDir: this.#dataDir,
+      logFiles: this.#logFiles(),
+      links: this.#links satisfies readonly Link[],
+      ...(disk ? { disk } : {}),
+    };
+  }
+
+  /** Where one client finds this node: at its own link. */
+  place(client: number): Place {
+    const link = this.#links[client];
+    if (!link) throw new Error(`client ${client} has no link to ${this.name}`);
+    const endpoint: Endpoint = link.endpoint;
+    const control = this.#disk?.control;
+    return {
+      endpoint,
+      node: this.name,
+      incarnation: () => (this.running() ? this.#incarnation : undefined),
+      ...(control ? { syncCounts: () => control.syncCounts() } : {}),
+    };
+  }
+
+  #logFiles(): string {
+    return this.#options.store.logFiles ?? "**";
+  }
+}
+
+/** The interposer, or `undefined` where there is no compiler; then disk faults were left out aloud already. */
+async function built(): Promise<string | undefined> {
+  if (process.platform !== "linux") return undefined;
+  return findCompiler() ? buildInterposer() : undefined;
+}

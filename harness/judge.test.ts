@@ -1,0 +1,120 @@
+import { expect, test } from "vitest";
+import type { FaultLife } from "../faults/index.ts";
+import type { ClusterNode, NodeExit } from "./cluster.ts";
+import { RunClock } from "./history/clock.ts";
+import type { HistoryEvent } from "./history/operation.ts";
+import { EpochFacts, Judge } from "./judge.ts";
+import { resolveScenario } from "./scenario.ts";
+
+const facts = () => new EpochFacts(0, new RunClock());
+const nodeThat = (exit: NodeExit | undefined) => ({ name: "n1", exit: () => exit }) as unknown as ClusterNode;
+const exited: NodeExit = { byUs: false, code: 1, lastLine: "out of cheese" };
+
+function life(
+  name: string,
+  when: "crash" | "passing" | "at-rest",
+  mechanism: string,
+  fired: boolean,
+): FaultLife {
+  return {
+    fault: { name, when, mechanism },
+    parameters: {},
+    target: "n1",
+    incarnation: 0,
+    armedAt: 1,
+    firedAt: fired ? 2 : undefined,
+    healedAt: 3,
+    evidence: fired ? { file: "segment-1.log" } : undefined,
+    cutShort: false,
+  } as unknown as FaultLife;
+}
+
+/** One register: written in start 0, read back in start 1. */
+function history(readAfter: string | null, report?: unknown): HistoryEvent[] {
+  const op = { process: 0, workload: "register", key: "e0/r/0", node: "n1" } as const;
+  return [
+    { index: 0, time: 0, process: "nemesis", type: "info", f: "ready", node: "n1", incarnation: 0 },
+    { ...op, index: 1, time: 1, type: "invoke", f: "write", value: "a", incarnation: 0 },
+    { ...op, index: 2, time: 2, type: "ok", f: "write", value: null },
+    {
+      index: 3,
+      time: 3,
+      process: "nemesis",
+      type: "info",
+      f: "ready",
+      node: "n1",
+      incarnation: 1,
+      value: report,
+    },
+    { ...op, index: 4, time: 4, type: "invoke", f: "read", value: null, incarnation: 1, readBack: true },
+    { ...op, index: 5, time: 5, type: "ok", f: "read", value: readAfter },
+  ];
+}
+
+async function verdictOf(events: HistoryEvent[], about = facts()) {
+  const judge = new Judge(await resolveScenario({ seed: 1, faults: ["none"], workloads: ["register"] }));
+  const results = judge.check(events, about);
+  return { results, kinds: results.flatMap((result) => result.findings.map((finding) => finding.kind)) };
+}
+
+test("an acknowledged write that is there after the restart is right", async () => {
+  expect((await verdictOf(history("a"))).kinds).toEqual([]);
+});
+
+test("an acknowledged write that is missing after the restart is a finding", async () => {
+  expect((await verdictOf(history(null))).kinds).toContain("lost-acknowledged-write");
+});
+
+test("a loss after damage at rest that the store did not report is served damaged data", async () => {
+  const about = facts();
+  about.started(1, { recovery: { cut: null } }, [life("at-rest", "at-rest", "files", true)]);
+  expect((await verdictOf(history(null), about)).kinds).toContain("served-damaged-data");
+});
+
+test("a loss after damage at rest that the store reported as a cut tail is allowed", async () => {
+  const about = facts();
+  about.started(1, { recovery: { cut: { file: "segment-1.log" } } }, [
+    life("at-rest", "at-rest", "files", true),
+  ]);
+  expect((await verdictOf(history(null), about)).kinds).toEqual([]);
+});
+
+test("a value nobody wrote is a finding even after reported damage", async () => {
+  const about = facts();
+  about.started(1, { recovery: { cut: { file: "segment-1.log" } } }, [
+    life("at-rest", "at-rest", "files", true),
+  ]);
+  expect((await verdictOf(history("garbage"), about)).kinds).toContain("served-damaged-data");
+});
+
+test("a store that stops with no fault that excuses it is a finding; its last words are quoted", () => {
+  const about = facts();
+  about.cycleOver(nodeThat(exited), [life("partition", "passing", "proxy", true)]);
+  expect(about.findings[0]).toMatchObject({ kind: "unexpected-stop" });
+  expect(about.findings[0]?.sentence).toContain("out of cheese");
+});
+
+test("a store that stops itself after a failed sync did right", () => {
+  const about = facts();
+  const failed = life("sync-error", "crash", "interposer", true);
+  about.endedBy(nodeThat(exited), failed);
+  about.cycleOver(nodeThat(exited), [failed]);
+  expect(about.findings).toEqual([]);
+  expect(about.stoppedItself).toBe(1);
+});
+
+test("a store that does not come back is a finding, unless its files were damaged at rest", () => {
+  const crashed = facts();
+  crashed.refusedToStart("exit code 3", [life("kill", "crash", "signal", true)]);
+  expect(crashed.findings[0]?.kind).toBe("did-not-recover");
+  const damaged = facts();
+  damaged.refusedToStart("exit code 3", [life("at-rest", "at-rest", "files", true)]);
+  expect(damaged.findings).toEqual([]);
+  expect(damaged.refusals).toHaveLength(1);
+});
+
+test("a fault that was armed and never fired makes the epoch unknown", () => {
+  const about = facts();
+  about.fault(life("kill", "crash", "signal", false));
+  expect(about.unknowns[0]).toContain("armed and never fired");
+});
