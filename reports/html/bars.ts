@@ -1,0 +1,28 @@
+/** What the counterexample and the lanes share: how an operation looks, reads aloud, and until when it may take effect. */
+import type { Operation } from "../../harness/history/operation.ts";
+import type { Start } from "../timeline.ts";
+import { asked, count, duration, ended, isRead, moment } from "../wording.ts";
+
+/** How a bar is drawn: its colour says read or write, its pattern how it ended. */
+export function barClass(operation: Operation): string {
+  const kind = isRead(operation.f) ? "read" : "write";
+  if (operation.outcome === "ok") return operation.matched === false ? `${kind} unmatched` : kind;
+  return `${kind} ${operation.outcome === "info" ? "unknown" : "failed"}`;
+}
+
+/** One operation in full, for a tooltip and for screen readers. */
+export function describe(operation: Operation): string {
+  const took = Number.isFinite(operation.returnedAt)
+    ? `${moment(operation.calledAt)} to ${moment(operation.returnedAt)}, ${duration(operation.returnedAt - operation.calledAt)}`
+    : `${moment(operation.calledAt)}, never answered`;
+  const readBack = operation.readBack ? ", read-back after restart" : "";
+  return `client ${operation.process}: ${asked(operation, true)} ${ended(operation)} (${took}; ${operation.workload}, ${operation.node} start ${count(operation.incarnation)}${readBack})`;
+}
+
+/** When an operation of unknown outcome has taken effect or never will: the next start of its node. */
+export function boundOf(operation: Operation, starts: readonly Start[]): number {
+  const next = starts.find(
+    (start) => start.node === operation.node && start.incarnation > operation.incarnation,
+  );
+  return next ? next.time : Number.POSITIVE_INFINITY;
+}

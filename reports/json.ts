@@ -1,0 +1,55 @@
+/** The one document that `--json` prints: the part of `results.json` that scripts may rely on. */
+import type { RunResults } from "../harness/results.ts";
+
+export type JsonDocument = Pick<
+  RunResults,
+  | "formatVersion"
+  | "command"
+  | "verdict"
+  | "exitCode"
+  | "reasons"
+  | "findings"
+  | "faults"
+  | "counts"
+  | "seed"
+  | "runDir"
+  | "replay"
+  | "notCovered"
+  | "worst"
+  | "interrupted"
+> & { readonly store: string };
+
+/** `JSON.stringify` of it turns the infinite `return`, `bound` and `returnedAt` of an operation into null. */
+export function jsonDocument(results: RunResults): JsonDocument {
+  const {
+    formatVersion,
+    command,
+    verdict,
+    exitCode,
+    reasons,
+    findings,
+    faults,
+    counts,
+    seed,
+    runDir,
+    replay,
+  } = results;
+  const { notCovered, worst, interrupted, store } = results;
+  return {
+    formatVersion,
+    command,
+    verdict,
+    exitCode,
+    reasons,
+    findings,
+    faults,
+    counts,
+    seed,
+    runDir,
+    replay,
+    notCovered,
+    worst,
+    interrupted,
+    store: store.name,
+  };
+}

@@ -1,0 +1,139 @@
+/**
+ * JUnit XML: one test case for the verdict, one per checker and workload, one per fault, one per thing not covered.
+ * A violation is a `failure`, anything unknown an `error` (never a pass), what was not reached or not covered `skipped`.
+ */
+import type { CheckResult, Finding } from "../harness/checkers/contract.ts";
+import type { FaultTally, RunResults } from "../harness/results.ts";
+import { asked, ended, moment, verdictSentence, visible, visibleLine } from "./wording.ts";
+
+interface TestCase {
+  readonly className: string;
+  readonly name: string;
+  readonly seconds: number;
+  readonly problem?: {
+    readonly as: "failure" | "error" | "skipped";
+    readonly type: string;
+    readonly message: string;
+    readonly body?: string;
+  };
+}
+
+export function junitXml(results: RunResults): string {
+  const cases = [
+    verdictCase(results),
+    ...results.checks.map(checkCase),
+    ...results.faults.map(faultCase),
+    ...results.notCovered.map(
+      (entry): TestCase => ({
+        className: "acked.not-covered",
+        name: entry.what,
+        seconds: 0,
+        problem: {
+          as: "skipped",
+          type: "not covered",
+          message: [entry.why, entry.remedy].filter(Boolean).join(" → "),
+        },
+      }),
+    ),
+  ];
+  const of = (as: string) => cases.filter((testCase) => testCase.problem?.as === as).length;
+  const totals = `tests="${cases.length}" failures="${of("failure")}" errors="${of("error")}" skipped="${of("skipped")}" time="${seconds(results.elapsedMs)}"`;
+  return `<?xml version="1.0" encoding="UTF-8"?>
+<testsuites name="acked" ${totals}>
+<testsuite name="${attribute(`acked ${results.command} ${results.store.name}`)}" ${totals}${results.startedAt === "" ? "" : ` timestamp="${attribute(results.startedAt.replace(/(\.\d+)?Z$/, ""))}"`}>
+<properties>
+<property name="seed" value="${results.seed}"/>
+<property name="durability" value="${attribute(results.durability)}"/>
+<property name="replay" value="${attribute(results.replay)}"/>
+<property name="run" value="${attribute(results.runDir)}"/>
+</properties>
+${cases.map(caseXml).join("\n")}
+</testsuite>
+</testsuites>
+`;
+}
+
+function verdictCase(results: RunResults): TestCase {
+  const common = { className: "acked", name: "verdict", seconds: results.elapsedMs / 1000 };
+  if (results.verdict === true) return common;
+  const body = [...results.reasons, `replay: ${results.replay}`].join("\n");
+  const as = results.verdict === false ? "failure" : "error";
+  const type = results.verdict === false ? (results.findings[0]?.kind ?? "violation") : "unknown";
+  return { ...common, problem: { as, type, message: verdictSentence(results), body } };
+}
+
+function checkCase(check: CheckResult): TestCase {
+  const common = {
+    className: `acked.${check.workload ?? "run"}`,
+    name: check.checker,
+    seconds: check.elapsedMs / 1000,
+  };
+  if (check.verdict === true) return common;
+  if (check.verdict === "unknown") {
+    const message = check.reasons.join("; ") || "the checker could not decide";
+    return { ...common, problem: { as: "error", type: "unknown", message } };
+  }
+  const first = check.findings[0];
+  return {
+    ...common,
+    problem: {
+      as: "failure",
+      type: first?.kind ?? "violation",
+      message: first?.sentence ?? check.reasons.join("; "),
+      body: check.findings.slice(0, 10).map(findingText).join("\n\n"),
+    },
+  };
+}
+
+function findingText(finding: Finding): string {
+  const lines = finding.operations
+    .slice(0, 12)
+    .map(
+      (operation) =>
+        `  ${moment(operation.calledAt)} – ${moment(operation.returnedAt)}  client ${operation.process}  ${asked(operation, true)}  ${ended(operation)}`,
+    );
+  return [`${finding.kind}: ${finding.sentence}`, ...lines].join("\n");
+}
+
+function faultCase(fault: FaultTally): TestCase {
+  const common = { className: "acked.faults", name: fault.name, seconds: 0 };
+  if (fault.fired < fault.armed) {
+    const message = `armed ${fault.armed} times, fired ${fault.fired} times`;
+    return { ...common, problem: { as: "error", type: "did not fire", message } };
+  }
+  if (fault.fired > 0) return common;
+  return {
+    ...common,
+    problem: { as: "skipped", type: "not reached", message: `planned ${fault.planned} times, not reached` },
+  };
+}
+
+function caseXml({ className, name, seconds: time, problem }: TestCase): string {
+  const open = `<testcase classname="${attribute(className)}" name="${attribute(name)}" time="${time.toFixed(3)}"`;
+  if (!problem) return `${open}/>`;
+  const body = problem.body === undefined ? "" : text(problem.body);
+  return `${open}><${problem.as} type="${attribute(problem.type)}" message="${attribute(problem.message)}">${body}</${problem.as}></testcase>`;
+}
+
+function seconds(ms: number): string {
+  return (ms / 1000).toFixed(3);
+}
+
+function attribute(value: string): string {
+  return escapedXml(visibleLine(value, 1000));
+}
+
+function text(value: string): string {
+  return escapedXml(visible(value, 20_000));
+}
+
+/** XML 1.0 allows no control character even as an entity; `visible` has replaced them, this drops what is left. */
+/** Safe as text and as an attribute. */
+export function escapedXml(value: string): string {
+  return value
+    .replace(/[\ufffe\uffff]/g, "")
+    .replaceAll("&", "&amp;")
+    .replaceAll("<", "&lt;")
+    .replaceAll(">", "&gt;")
+    .replaceAll('"', "&quot;");
+}
