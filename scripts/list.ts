@@ -1,0 +1,37 @@
+/** `acked list`: the stores, workloads and faults there are, from the registries, so that it cannot drift. */
+import type { Command } from "commander";
+import { faults } from "../faults/index.ts";
+import { detectMachine } from "../harness/machine.ts";
+import { stores } from "../stores/index.ts";
+import { ramlog } from "../stores/ramlog/store.ts";
+import { workloads } from "../workloads/index.ts";
+
+export function register(program: Command): void {
+  program
+    .command("list")
+    .description("the stores, workloads and faults there are")
+    .action(async () => {
+      console.log("stores (--store)");
+      for (const store of stores) {
+        const missing = await store.unavailable?.();
+        line(store.name, missing ? `${store.summary} (not here: ${missing})` : store.summary);
+      }
+      line("./module.mjs", "a module of yours that exports a Store by default");
+      line("'resp:CMD …'", "any program that speaks RESP; {port} and {dir} are filled in");
+      console.log("\nworkloads (--workload)");
+      for (const workload of workloads) line(workload.name, workload.summary);
+      console.log("\nfaults (--fault)");
+      const machine = detectMachine();
+      for (const fault of faults) {
+        const why = fault.unavailable(ramlog, machine);
+        line(
+          fault.name,
+          `${fault.summary} (${fault.when}, by ${fault.mechanism}${why ? `; not here: ${why}` : ""})`,
+        );
+      }
+    });
+}
+
+function line(name: string, summary: string): void {
+  console.log(`  ${name.padEnd(34)} ${summary}`);
+}
