@@ -38,6 +38,8 @@ export interface NodeExit {
   readonly byUs: boolean;
   readonly code?: number;
   readonly signal?: string;
+  /** CLOCK_MONOTONIC ns when acked noticed. */
+  readonly at: number;
   readonly lastLine: string;
 }
 

@@ -8,7 +8,7 @@ import { resolveScenario } from "./scenario.ts";
 
 const facts = () => new EpochFacts(0, new RunClock());
 const nodeThat = (exit: NodeExit | undefined) => ({ name: "n1", exit: () => exit }) as unknown as ClusterNode;
-const exited: NodeExit = { byUs: false, code: 1, lastLine: "out of cheese" };
+const exited: NodeExit = { byUs: false, code: 1, at: 0, lastLine: "out of cheese" };
 
 function life(
   name: string,
@@ -117,4 +117,30 @@ test("a fault that was armed and never fired makes the epoch unknown", () => {
   const about = facts();
   about.fault(life("kill", "crash", "signal", false));
   expect(about.unknowns[0]).toContain("armed and never fired");
+});
+
+test("a slowed sync excuses no stop, and a short write only one that follows at once", () => {
+  const late = { ...exited, at: Number(process.hrtime.bigint()) + 60e9 };
+  for (const name of ["slow-sync", "short-write"]) {
+    const about = facts();
+    about.cycleOver(nodeThat(late), [life(name, "passing", "interposer", true)]);
+    expect(about.findings[0]?.kind).toBe("unexpected-stop");
+  }
+});
+
+test("a cut elsewhere is no report of the damage", async () => {
+  const about = facts();
+  const elsewhere = { recovery: { cut: { file: "segment-9.log", offset: 0 } } };
+  about.started(1, elsewhere, [life("at-rest", "at-rest", "files", true)]);
+  expect((await verdictOf(history(null), about)).kinds).toContain("served-damaged-data");
+});
+
+test("only crashes after which everything was read back count towards an estimate, and stops never do", () => {
+  const about = facts();
+  about.endedBy(nodeThat(undefined), life("stop", "crash", "signal", true));
+  about.readBackCompleted();
+  about.endedBy(nodeThat(undefined), life("kill", "crash", "signal", true));
+  about.endedBy(nodeThat(undefined), life("kill", "crash", "signal", true));
+  about.readBackCompleted();
+  expect(about).toMatchObject({ stops: 1, crashes: 2, crashesReadBack: 1 });
 });

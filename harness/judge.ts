@@ -12,11 +12,14 @@ import { checkAssumptions } from "./checkers/assumptions.ts";
 import { runChecker } from "./checkers/compose.ts";
 import type { CheckContext, CheckResult, Finding } from "./checkers/contract.ts";
 import { checkCoveringSync, checkFailStop, type LogFailure } from "./checkers/durability.ts";
-import type { ClusterNode } from "./cluster.ts";
+import type { ClusterNode, NodeExit } from "./cluster.ts";
 import type { RunClock } from "./history/clock.ts";
 import { buildHistory, type History, ofWorkload } from "./history/history.ts";
 import type { HistoryEvent, Operation } from "./history/operation.ts";
 import type { Resolution } from "./scenario.ts";
+
+/** ms within which a store that stops by itself after a short write may have stopped because of it. */
+const excusedWithinMs = 500;
 
 /** Wall time one checker may use on one epoch, in ms. */
 const budgetMs = 4000;
@@ -32,6 +35,11 @@ export class EpochFacts {
   /** The incarnation that came up after damage at rest, and whether it reported a cut. */
   damaged: { readonly incarnation: number; readonly reported: boolean; readonly where: string } | undefined;
   starts = 0;
+  #incarnation = -1;
+  #crashAwaitsReadBack = false;
+  /** Crashes (no graceful stops) after which everything was read back: what an estimate of loss may be made from. */
+  crashesReadBack = 0;
+  stops = 0;
   refusals: string[] = [];
   /** How often the store stopped itself after a failed write or sync, as a fail-stop store should. */
   stoppedItself = 0;
@@ -42,22 +50,37 @@ export class EpochFacts {
     this.#clock = clock;
   }
 
+  /** Everything was read back after the last start. */
+  readBackCompleted(): void {
+    if (this.#crashAwaitsReadBack && this.damaged?.incarnation !== this.#incarnation) this.crashesReadBack++;
+    this.#crashAwaitsReadBack = false;
+  }
+
   unknown(reason: string): void {
     this.unknowns.push(reason);
   }
 
   started(incarnation: number, report: unknown, lives: readonly FaultLife[]): void {
     this.starts++;
+    this.#incarnation = incarnation;
     const damage = firedAtRest(lives);
     if (damage) {
-      this.damaged = { incarnation, reported: reportsCut(report), where: JSON.stringify(damage.evidence) };
+      this.damaged = {
+        incarnation,
+        reported: reportsCut(report, damage),
+        where: JSON.stringify(damage.evidence),
+      };
     }
   }
 
   /** Before the kill that ends a cycle: did the fault end it, did the store stop itself, or did neither happen? */
   endedBy(node: ClusterNode, life: FaultLife): void {
     const exit = node.exit();
-    this.crashes++;
+    if (life.fault.name === "stop") this.stops++;
+    else {
+      this.crashes++;
+      this.#crashAwaitsReadBack = true;
+    }
     if (exit && !exit.byUs && life.fault.mechanism === "interposer" && exit.signal === undefined)
       this.stoppedItself++;
   }
@@ -66,7 +89,8 @@ export class EpochFacts {
   cycleOver(node: ClusterNode, lives: readonly FaultLife[]): void {
     const exit = node.exit();
     if (!exit || exit.byUs) return;
-    const excuse = lives.find((life) => life.firedAt !== undefined && excusesAStop(life));
+    const exitedAt = this.#clock.fromMonotonic(exit.at);
+    const excuse = lives.find((life) => excusesAStop(life, exit, exitedAt));
     if (excuse) return;
     this.findings.push({
       kind: "unexpected-stop",
@@ -111,10 +135,15 @@ export class Judge {
 
   constructor(resolution: Resolution) {
     this.#workloads = resolution.workloads;
-    this.#promise = resolution.store.promise(resolution.scenario.durability);
+    this.#promise = weakest(resolution);
   }
 
   check(events: readonly HistoryEvent[], facts: EpochFacts): CheckResult[] {
+    const results = this.#check(events, facts);
+    return this.#promise.detectsDamageAtRest ? results : results.map(observedOnly);
+  }
+
+  #check(events: readonly HistoryEvent[], facts: EpochFacts): CheckResult[] {
     const context: CheckContext = { promise: this.#promise, budgetMs };
     const whole = buildHistory(events);
     const history = facts.damaged?.reported ? withoutIncarnation(whole, facts.damaged.incarnation) : whole;
@@ -144,9 +173,10 @@ export class Judge {
       processCrash: { survives: "a prefix", lossMsMax: Number.POSITIVE_INFINITY },
     };
     const context: CheckContext = { promise, budgetMs };
+    const merged = this.#promise.processCrash.survives === "a prefix" ? whole : asOneStart(whole, facts);
     const results = this.#workloads.flatMap((workload) =>
       runChecker(workload.name, context, () => [
-        ...workload.check(ofWorkload(whole, workload.name), context),
+        ...workload.check(ofWorkload(merged, workload.name), context),
       ]),
     );
     return results.map((result) => ({
@@ -193,6 +223,38 @@ function withoutIncarnation(history: History, incarnation: number): History {
   };
 }
 
+/** Everything before the damage as one start: "an earlier state" may be any of them, not only the last one's. */
+function asOneStart(history: History, facts: EpochFacts): History {
+  const incarnation = facts.damaged!.incarnation - 1;
+  return {
+    ...history,
+    operations: history.operations.map((operation) =>
+      operation.incarnation > incarnation ? operation : { ...operation, incarnation, readBack: false },
+    ),
+  };
+}
+
+/** A run with graceful stops is judged by the weaker of the two promises; scenario.ts says what that leaves out. */
+function weakest({ store, scenario }: Resolution): StorePromise {
+  const promise = store.promise(scenario.durability);
+  const stops = scenario.faults.includes("stop") && promise.gracefulStop.survives === "a prefix";
+  return stops ? { ...promise, processCrash: promise.gracefulStop } : promise;
+}
+
+/** What a store never promised to notice is observed, not held against it. */
+function observedOnly(result: CheckResult): CheckResult {
+  const shown = result.findings.filter((finding) => finding.kind === "served-damaged-data");
+  if (shown.length === 0) return result;
+  const findings = result.findings.filter((finding) => !shown.includes(finding));
+  const reasons = shown.map((finding) => `observed, and not promised otherwise: ${finding.sentence}`);
+  return {
+    ...result,
+    findings,
+    reasons: [...result.reasons, ...reasons],
+    verdict: findings.length > 0 ? false : "unknown",
+  };
+}
+
 function relabelDamage(result: CheckResult, facts: EpochFacts): CheckResult {
   const damaged = facts.damaged!;
   const shows = (finding: Finding) =>
@@ -222,14 +284,32 @@ function firedAtRest(lives: readonly FaultLife[]): FaultLife | undefined {
   return lives.find((life) => life.fault.when === "at-rest" && life.firedAt !== undefined);
 }
 
-/** The store's ready line names what its recovery cut: `{"recovery":{"cut":{…}}}`. */
-function reportsCut(report: unknown): boolean {
-  const recovered = (report as { recovery?: { cut?: unknown } } | undefined)?.recovery;
-  return recovered?.cut !== undefined && recovered.cut !== null;
+/**
+ * The store's ready line names what its recovery cut: `{"recovery":{"cut":{"file","offset"}}}`. A cut elsewhere, say of a
+ * tail that a torn write left, is no report of this damage.
+ */
+function reportsCut(report: unknown, damage: FaultLife): boolean {
+  const cut = (report as { recovery?: { cut?: { file?: unknown; offset?: unknown } | null } } | undefined)
+    ?.recovery?.cut;
+  if (!cut) return false;
+  const { file, offset } = damage.evidence ?? {};
+  if (typeof cut.file !== "string" || typeof cut.offset !== "number") return true;
+  return cut.file === file && cut.offset <= Number(offset);
 }
 
-function excusesAStop(life: FaultLife): boolean {
-  return life.fault.when === "crash" || life.fault.mechanism === "interposer";
+/**
+ * A fired crash fault excuses the stop that follows it. A short write must be survived, but a store that stops at once
+ * instead loses nothing; one that is merely slowed has no excuse, and neither has one that dies by a signal of its own.
+ */
+function excusesAStop(life: FaultLife, exit: NodeExit, exitedAt: number): boolean {
+  if (life.firedAt === undefined) return false;
+  const killed = exit.signal !== undefined && exit.signal !== "SIGKILL" && exit.signal !== "SIGTERM";
+  if (life.fault.when === "crash") return !killed;
+  return (
+    life.fault.name === "short-write" &&
+    !exit.signal &&
+    Math.abs(exitedAt - life.firedAt) < excusedWithinMs * 1e6
+  );
 }
 
 function exitText(exit: { readonly code?: number; readonly signal?: string }): string {

@@ -105,6 +105,8 @@ export class RunBook {
 
   judged(results: readonly CheckResult[], facts: EpochFacts): void {
     this.#add("crashes", facts.crashes);
+    this.#add("crashesReadBack", facts.crashesReadBack);
+    this.#add("gracefulStops", facts.stops);
     this.#add("stoppedItself", facts.stoppedItself);
     this.#add("refusedDamaged", facts.refusals.length);
     if (facts.damaged?.reported) this.#add("reportedDamage");
@@ -207,7 +209,8 @@ export class RunBook {
         `the instrument check failed: ${instrumentCheck.store} (${instrumentCheck.bug}) was not caught`,
       );
     }
-    if ((this.#counts.cycles ?? 0) === 0)
+    const said = [...this.#checks.values()].some((check) => check.reasons.length > 0);
+    if ((this.#counts.cycles ?? 0) === 0 && !said)
       doubts.push("no cycle fitted into the budget: give it more --seconds");
     const assumptions = [...this.#checks.values()].find((check) => check.checker === "assumptions");
     doubts.push(...tooLittle(assumptions?.checked ?? {}));

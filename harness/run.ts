@@ -305,6 +305,7 @@ class Stage {
     this.#tell();
     const { answered, unanswered } = await readBack(clients, epoch, answerDeadlineMs);
     this.book.readBack(answered);
+    if (unanswered.length === 0) facts.readBackCompleted();
     if (unanswered.length > 0 && !this.#options.signal.aborted) {
       facts.unknown(
         `epoch ${epoch}: ${unanswered.length} reads after a restart were not answered within ${answerDeadlineMs} ms (${unanswered[0]})`,

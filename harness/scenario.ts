@@ -284,6 +284,14 @@ function modelledNowhere(store: Store, durability: Durability): NotCovered[] {
     },
     { what: "clusters", why: "one node is run" },
   ];
+  const { processCrash, gracefulStop } = store.promise(durability);
+  if (processCrash.survives !== gracefulStop.survives) {
+    list.push({
+      what: "the stronger of two promises",
+      why: `after a crash ${processCrash.survives} survives, after a graceful stop ${gracefulStop.survives}; both are judged by the weaker when graceful stops are among the faults`,
+      remedy: "--fault without stop, or stop alone with a store module that declares that promise for both",
+    });
+  }
   return list;
 }
 
@@ -312,7 +320,10 @@ export function expandSchedule(options: ScheduleOptions): EpochPlan[] {
   const endings = new Deck(deckOf("crash"), options, 1);
   const passing = new Deck(deckOf("passing"), options, 2);
   const atRest = new Deck(deckOf("at-rest"), options, 3);
-  const cyclesMax = options.cycles ?? Math.ceil(options.seconds * 2.5) + 4;
+  const cyclesMax = Math.min(
+    options.cycles ?? Number.POSITIVE_INFINITY,
+    Math.ceil(options.seconds * 2.5) + 4,
+  );
   const epochs: EpochPlan[] = [];
   for (let planned = 0, epoch = 0; planned < cyclesMax; epoch++) {
     const count = Math.min(cyclesOfEpoch(epoch), cyclesMax - planned);

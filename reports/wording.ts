@@ -186,11 +186,12 @@ export function verdictSentence(results: RunResults): string {
  * and the exact 1 - 0.05^(1/n) below (Hanley & Lippman-Hand 1983).
  */
 export function crashSentence(results: RunResults): string {
-  const crashes = results.counts.crashes ?? 0;
+  const crashes = results.counts.crashesReadBack ?? results.counts.crashes ?? 0;
   if (crashes === 0) return "No crash: this run says nothing about crashes.";
-  const n = counted(crashes, "crash", "crashes");
+  const n = `${counted(crashes, "crash", "crashes")}${results.counts.crashesReadBack === undefined ? "" : " that were read back after"}`;
   if (results.verdict !== true) return `${n}; only a pass allows an estimate of how rare a loss is.`;
-  const always = results.durability === "always";
+  const lost = results.checks.some((check) => (check.checked.acknowledgedOperationsLost ?? 0) > 0);
+  const always = results.durability === "always" && !lost;
   const zero = always ? "0 lost" : "0 broken promises";
   const [one, many] = always ? ["loses data", "lose data"] : ["breaks the promise", "break the promise"];
   const rate =

@@ -203,6 +203,12 @@ export class Engine {
     await Promise.resolve();
     const frozen = this.state.freeze();
     const { seams, dir } = this.options;
+    if (frozen.index === this.snapshots.at(-1)) {
+      // Nothing has changed since: the same name would replace the good file, and push out the one before it.
+      frozen.release();
+      this.snapshotAt = Date.now();
+      return;
+    }
     try {
       await writeSnapshot(
         { ...seams, dir },

@@ -161,3 +161,17 @@ test("mode none keeps what the closing snapshot holds, and a crash falls back to
   await always.close();
   expect((await recoverOnly(recorded.dir)).contents).toEqual({ a: "1", b: "2", c: "3" });
 });
+
+test("a snapshot when nothing has changed since the last one keeps both files that are there", async () => {
+  const recorded = await recordedEngine();
+  const snapshots = () => readdirSync(recorded.dir).filter((name) => name.endsWith(".snap"));
+  for (const key of ["first", "second"]) {
+    put(recorded, key, "x");
+    await recorded.engine.snapshot();
+  }
+  const before = snapshots();
+  expect(before).toHaveLength(2);
+  await recorded.engine.snapshot();
+  await recorded.engine.snapshot();
+  expect(snapshots()).toEqual(before);
+});
