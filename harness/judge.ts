@@ -92,6 +92,12 @@ export class EpochFacts {
     const exitedAt = this.#clock.fromMonotonic(exit.at);
     const excuse = lives.find((life) => excusesAStop(life, exit, exitedAt));
     if (excuse) return;
+    if (/ENOSPC|no space left/i.test(exit.lastLine)) {
+      this.unknown(
+        `epoch ${this.epoch}: the store stopped because its disk is really full: ${exit.lastLine}`,
+      );
+      return;
+    }
     this.findings.push({
       kind: "unexpected-stop",
       operations: [],

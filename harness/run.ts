@@ -84,6 +84,8 @@ class Stage {
   readonly book: RunBook;
   #events: HistoryEvent[] = [];
   #nextIndex = 0;
+  /** A failure of ours, such as a full disk under the history: ends the run with exit code 4. */
+  #failure: unknown;
   #cyclesBegun = 0;
   #longestCycleMs = 1200;
   #deadlineMs = 0;
@@ -205,19 +207,23 @@ class Stage {
     this.#phase = "load";
     const ticker = setInterval(() => this.#tell(), 100);
     const background = scenario.background.map((fault) => this.#nemesis.arm(fault, node.target()));
-    const load = sendLoad(
-      clients,
-      scenario.operationsPerSecondMax,
-      scenario.seed + epoch * 1000 + cycle,
-      over.signal,
+    const failed = (error: unknown) => {
+      this.#failure ??= error;
+      over.abort();
+      return [];
+    };
+    const { operationsPerSecondMax, seed } = scenario;
+    const load = sendLoad(clients, operationsPerSecondMax, seed + epoch * 1000 + cycle, over.signal).catch(
+      failed,
     );
-    const passing = this.#nemesis.runPassing(plan.passing, node.target(), over.signal, 1000);
+    const passing = this.#nemesis.runPassing(plan.passing, node.target(), over.signal, 1000).catch(failed);
     try {
       const ending = await this.#end(node, plan, over.signal, passing, facts);
       over.abort();
       const lives = await passing;
       this.#nemesis.healAll();
       await load;
+      if (this.#failure) throw this.#failure;
       return [...background, ...lives, ...(ending ? [ending] : [])];
     } finally {
       over.abort();
@@ -340,19 +346,21 @@ class Stage {
     this.book.saw(indexed);
   }
 
+  /** Never throws: a history that cannot be written must not keep the other faults from being healed. */
   #onFault(event: "armed" | "fired" | "healed", life: FaultLife): void {
-    this.#record({
-      time: this.#clock.now(),
-      process: "nemesis",
-      type: "info",
-      f: life.fault.name,
-      node: life.target,
-      value: {
-        event,
-        parameters: life.parameters,
-        ...(event === "fired" ? { evidence: life.evidence } : {}),
-      },
-    });
+    const evidence = event === "fired" ? { evidence: life.evidence } : {};
+    try {
+      this.#record({
+        time: this.#clock.now(),
+        process: "nemesis",
+        type: "info",
+        f: life.fault.name,
+        node: life.target,
+        value: { event, parameters: life.parameters, ...evidence },
+      });
+    } catch (error) {
+      this.#failure ??= error;
+    }
     this.#tell();
   }
 

@@ -25,10 +25,19 @@ for (const command of [chaos, bench, compare, gate, check, replay, report, list,
   command.register(program);
 for (const command of program.commands) command.exitOverride();
 
+/** ms after a failure within which everything of ours must have been let go of; then acked ends all the same. */
+const lingerMs = 1000;
+
+// Whatever escapes still ends in one sentence and exit code 4; the supervisor's exit hook kills every child.
+const escaped = (error: unknown) => process.exit(exitCodeOf(error));
+process.on("uncaughtException", escaped);
+process.on("unhandledRejection", escaped);
+
 try {
   await program.parseAsync();
 } catch (error) {
   process.exitCode = exitCodeOf(error);
+  setTimeout(() => process.exit(), lingerMs).unref();
   if (process.exitCode !== 0 && process.argv.includes("--json")) printDocument(error, process.exitCode);
 }
 

@@ -89,6 +89,15 @@ export function openActiveRecord(runsDir: string): ActiveRecord {
     writeFileSync(`${path}.new`, `${JSON.stringify(record)}\n`);
     renameSync(`${path}.new`, path);
   };
+  // A record that still names what is gone does no harm (start times are compared), so a full disk must not stop a clean-up.
+  const saveIfPossible = (changes: Partial<Record>) => {
+    record = { ...record, ...changes };
+    try {
+      save({});
+    } catch {
+      rmSync(`${path}.new`, { force: true });
+    }
+  };
   save({});
   return {
     runId,
@@ -97,7 +106,7 @@ export function openActiveRecord(runsDir: string): ActiveRecord {
     addChild: (child) =>
       save({ children: [...record.children, { pid: child.pid, startTime: child.startTime }] }),
     removeChild: (child) =>
-      save({
+      saveIfPossible({
         children: record.children.filter((one) => one.pid !== child.pid || one.startTime !== child.startTime),
       }),
     addTemporary(added) {
@@ -108,7 +117,7 @@ export function openActiveRecord(runsDir: string): ActiveRecord {
     },
     removeTemporary(removed) {
       rmSync(resolve(removed), { recursive: true, force: true });
-      save({ temporary: record.temporary.filter((one) => one !== resolve(removed)) });
+      saveIfPossible({ temporary: record.temporary.filter((one) => one !== resolve(removed)) });
     },
     close() {
       for (const one of record.temporary) rmSync(one, { recursive: true, force: true });
