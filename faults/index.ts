@@ -2,7 +2,7 @@
  * The registry of faults, one line each: what is not listed here is not modelled. Also the doors to the mechanisms they
  * work through (the links, the interposer) and to the nemesis, so that the harness needs no path into this folder.
  */
-import { ScenarioError } from "../stores/contract.ts";
+import { unknownName } from "../stores/contract.ts";
 import { atRest } from "./at-rest/bit-flip.ts";
 import type { Fault } from "./contract.ts";
 import { diskFull } from "./disk/disk-full.ts";
@@ -48,30 +48,7 @@ export function findFaults(names: readonly string[]): Fault[] {
   return [...new Set(names)].map((name) => {
     const fault = faults.find((one) => one.name === name);
     if (fault) return fault;
-    const known = faults.map((one) => one.name).join(", ");
-    throw new ScenarioError(`there is no fault "${name}"${suggestion(name)}; known: ${known}, or none`);
+    const known = faults.map((one) => one.name);
+    throw unknownName("fault", name, known, ", or none");
   });
-}
-
-function suggestion(name: string): string {
-  const nearest = faults
-    .map((fault) => ({ name: fault.name, distance: editDistance(name, fault.name) }))
-    .sort((a, b) => a.distance - b.distance)[0];
-  return nearest && nearest.distance <= Math.max(1, name.length / 3)
-    ? ` (did you mean ${nearest.name}?)`
-    : "";
-}
-
-/** Levenshtein's distance: how many letters must be added, removed or replaced. */
-function editDistance(a: string, b: string): number {
-  let previous = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i++) {
-    const row = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const replaced = previous[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
-      row.push(Math.min(replaced, previous[j]! + 1, row[j - 1]! + 1));
-    }
-    previous = row;
-  }
-  return previous[b.length]!;
 }

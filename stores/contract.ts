@@ -153,6 +153,33 @@ export class ScenarioError extends Error {
 }
 
 /**
+ * For a name that is not known: lists those that are, and suggests the nearest. `also` says what else may be given.
+ */
+export function unknownName(what: string, name: string, known: readonly string[], also = ""): ScenarioError {
+  const short = (one: string) => one.slice(one.lastIndexOf("/") + 1);
+  const nearest = known
+    .map((one) => ({ one, distance: Math.min(editDistance(name, one), editDistance(name, short(one))) }))
+    .sort((a, b) => a.distance - b.distance)[0];
+  const near = nearest && nearest.distance <= Math.max(1, name.length / 3);
+  const hint = near ? ` (did you mean ${nearest.one}?)` : "";
+  return new ScenarioError(`there is no ${what} "${name}"${hint}; known: ${known.join(", ")}${also}`);
+}
+
+/** Levenshtein's distance: how many letters must be added, removed or replaced. */
+function editDistance(a: string, b: string): number {
+  let previous = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const row = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const replaced = previous[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
+      row.push(Math.min(replaced, previous[j]! + 1, row[j - 1]! + 1));
+    }
+    previous = row;
+  }
+  return previous[b.length]!;
+}
+
+/**
  * The optional power that `bench` and `compare` need: a store that can be measured with nothing recorded, interposed
  * or proxied in between. Separate from `Store`, because what is measured needs no promise, and what is only measured
  * (Postgres) has none here.

@@ -6,7 +6,7 @@ import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { brokenStores } from "./broken/index.ts";
-import { capabilities, ScenarioError, type Store } from "./contract.ts";
+import { capabilities, ScenarioError, type Store, unknownName } from "./contract.ts";
 import { ramlog } from "./ramlog/store.ts";
 import { redis } from "./redis.ts";
 import { parseRespStore } from "./resp.ts";
@@ -26,8 +26,12 @@ export async function findStore(text: string): Promise<Store> {
   if (/\.[cm]?[jt]s$/.test(text)) return storeOfModule(text);
   const store = stores.find((one) => one.name === text);
   if (store) return store;
-  throw new ScenarioError(
-    `there is no store "${text}"${suggestion(text)}; known: ${stores.map((one) => one.name).join(", ")}; or a module (./my-store.mjs), or 'resp:my-server --port {port} --dir {dir}'`,
+  const also = "; or a module (./my-store.mjs), or 'resp:my-server --port {port} --dir {dir}'";
+  throw unknownName(
+    "store",
+    text,
+    stores.map((one) => one.name),
+    also,
   );
 }
 
@@ -65,28 +69,4 @@ function whyNoStore(value: unknown): string | undefined {
     return `declares the unknown capability ${JSON.stringify(foreign[0])} (known: ${capabilities.join(", ")})`;
   }
   return undefined;
-}
-
-function suggestion(text: string): string {
-  const nearest = stores
-    .map((store) => ({ name: store.name, distance: editDistance(text, store.name.replace(/^broken\//, "")) }))
-    .concat(stores.map((store) => ({ name: store.name, distance: editDistance(text, store.name) })))
-    .sort((a, b) => a.distance - b.distance)[0];
-  return nearest && nearest.distance <= Math.max(1, text.length / 3)
-    ? ` (did you mean ${nearest.name}?)`
-    : "";
-}
-
-/** Levenshtein's distance. */
-function editDistance(a: string, b: string): number {
-  let previous = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i++) {
-    const row = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const replaced = previous[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
-      row.push(Math.min(replaced, previous[j]! + 1, row[j - 1]! + 1));
-    }
-    previous = row;
-  }
-  return previous[b.length]!;
 }

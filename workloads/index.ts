@@ -1,5 +1,5 @@
 /** The registry of workloads, one line each. */
-import { ScenarioError } from "../stores/contract.ts";
+import { unknownName } from "../stores/contract.ts";
 import { append } from "./append.ts";
 import { bank } from "./bank.ts";
 import type { Workload } from "./contract.ts";
@@ -18,7 +18,10 @@ export function findWorkloads(names: readonly string[]): Workload[] {
   return [...new Set(names)].map((name) => {
     const workload = workloads.find((one) => one.name === name);
     if (workload) return workload;
-    const known = workloads.map((one) => one.name).join(", ");
-    throw new ScenarioError(`there is no workload "${name}"; known: ${known}`);
+    throw unknownName(
+      "workload",
+      name,
+      workloads.map((one) => one.name),
+    );
   });
 }

@@ -111,6 +111,6 @@ test("the shares of requests are what each workload's first screen says", () => 
 test("an unknown workload lists the known ones", () => {
   expect(findWorkloads(["kv", "bank", "kv"]).map((workload) => workload.name)).toEqual(["kv", "bank"]);
   expect(() => findWorkloads(["banc"])).toThrow(
-    'there is no workload "banc"; known: register, kv, append, bank',
+    'there is no workload "banc" (did you mean bank?); known: register, kv, append, bank',
   );
 });
