@@ -79,6 +79,10 @@ function conclude(file: string, results: readonly CheckResult[], truncated: bool
   console.log(`${words[String(verdict) as keyof typeof words]} ${file} (${looked})`);
   if (truncated)
     console.log("the last line was cut short, as a crash of the recorder leaves it; it was left out");
+  const left = new Set(
+    results.flatMap((result) => result.notChecked.map((what) => `${result.checker}: ${what}`)),
+  );
+  for (const what of left) console.log(`  not checked: ${what}`);
   for (const reason of reasons) console.log(`  ${reason}`);
 }
 

@@ -25,6 +25,12 @@ export function checkAssumptions(history: History, context: CheckContext, judge 
   countRestarts(history, gathering);
   countRepeatedValues(operations, gathering);
   if (judge) gathering.reasons.push(...tooLittle(gathering.checked));
+  const { restarts = 0, restartsReadAfter = 0 } = gathering.checked;
+  if (restartsReadAfter < restarts) {
+    gathering.notChecked.push(
+      `what survived ${restarts - restartsReadAfter} restarts after which nothing was read`,
+    );
+  }
   return gathering.result(undefined);
 }
 
