@@ -11,23 +11,66 @@ import type { Store } from "../stores/contract.ts";
 /** Plain JSON: everything that was drawn at random for one fault. */
 export type FaultParameters = Readonly<Record<string, string | number | boolean>>;
 
-/** Operations that the interposer counts and can act on. `write` covers write, pwrite, writev, pwritev. */
-export type InterposedOperation = "write" | "sync" | "rename" | "open" | "unlink" | "truncate";
+/**
+ * Operations that the front ends count and can act on. `write`: every call that puts bytes into a file (write, pwrite,
+ * writev, stdio, copy_file_range, sendfile, clone, msync of a shared mapping). `sync`: fsync, fdatasync, msync(MS_SYNC),
+ * sync_file_range and syncfs, of files and (named `.` or `sub/.`) of directories. `open`: open without creating;
+ * `create`: open that makes a new name. `truncate`: also fallocate.
+ */
+export const interposedOperations = [
+  "write",
+  "sync",
+  "rename",
+  "open",
+  "unlink",
+  "truncate",
+  "create",
+  "mkdir",
+  "link",
+  "read",
+] as const;
+export type InterposedOperation = (typeof interposedOperations)[number];
 
-/** What the interposer does at a matching call. Exact semantics: ARCHITECTURE.md, "The fault model". */
+export type Errno = "EIO" | "ENOSPC" | "EDQUOT" | "EINTR" | "EMFILE" | "EACCES" | "EROFS";
+
+/** What happens at a matching call. Exact semantics: ARCHITECTURE.md, "The fault model". */
 export type Effect =
-  /** Nothing happens, -1 with this errno. For `sync` the data stays dirty (fail-keep). */
-  | { readonly do: "error"; readonly errno: "EIO" | "ENOSPC" | "EDQUOT" | "EINTR" }
-  /** `bytes` are written, `bytes` returned, the program lives. */
+  /** Nothing happens, -1 with this errno. For `sync` the data stays dirty (fail-keep); EINTR is not a failed sync. */
+  | { readonly do: "error"; readonly errno: Errno }
+  /** `bytes` are written (or read), `bytes` returned, the program lives. */
   | { readonly do: "short"; readonly bytes: number }
   /** `bytes` are written, then SIGKILL to the process group. */
   | { readonly do: "torn-kill"; readonly bytes: number }
+  /** `bytes` are written and stay, -1 is returned with this errno. */
+  | { readonly do: "torn-error"; readonly bytes: number; readonly errno: Errno }
+  /** Reports success, and nothing reaches the file (write), nothing becomes durable (sync). */
+  | { readonly do: "lying" }
+  /** The bytes go to the offset asked for plus `shiftBytes` (never below 0), full success is returned. */
+  | { readonly do: "misdirected"; readonly shiftBytes: number }
+  /** Bit `bit` (modulo the length in bits) of the data is inverted on its way; for `read`: on its way to the program. */
+  | { readonly do: "bit-flip"; readonly bit: number }
+  /** `read` only: what the page held before it was last written, as of the last sync, is returned. */
+  | { readonly do: "stale" }
   /** SIGKILL to the process group immediately before or after the call. */
   | { readonly do: "kill-before" }
   | { readonly do: "kill-after" }
   | { readonly do: "delay"; readonly delayMs: number }
   /** A state, not an event: calls that would grow a file fail with ENOSPC until disarmed; overwriting succeeds. */
-  | { readonly do: "full" };
+  | { readonly do: "full" }
+  /** A state: every call that would change anything fails with EROFS until disarmed. */
+  | { readonly do: "read-only" }
+  /**
+   * `sync` only, ext4 and xfs: the dirty pages are marked clean, reads still show the new data, after power loss the
+   * old content is back unless the same 4 KiB page is written and synced again. Reported once per open file
+   * description, and to one opened later only if nobody has seen it yet. Source: Rebello et al., ATC 2020.
+   */
+  | { readonly do: "fsyncgate"; readonly errno: Errno }
+  /** `write` only: the same failure in background writeback, with no call in flight: the next sync reports it. */
+  | { readonly do: "writeback-error"; readonly errno: Errno }
+  /** `sync` only, btrfs: as fsyncgate, and reads show the old content at once. */
+  | { readonly do: "revert"; readonly errno: Errno }
+  /** `sync` only, ext4 data=journal: this sync succeeds and loses its pages, the next one fails. */
+  | { readonly do: "late"; readonly errno: Errno };
 
 export interface DiskRule {
   readonly operation: InterposedOperation;
@@ -74,6 +117,8 @@ export interface ArmedRule {
   readonly rule: DiskRule;
   /** `undefined` until it has fired. */
   fired(): RuleFired | undefined;
+  /** Calls that it could have acted on since it was armed, over all processes of the store. */
+  calls(): number;
   disarm(): void;
 }
 
@@ -124,6 +169,8 @@ export interface FaultTarget {
   readonly links: readonly Link[];
   /** Absent when there is no interposer here. */
   readonly disk?: DiskControl;
+  /** A copy of the data directory as it was at an earlier stop; only for faults that say `needsEarlierFiles`. */
+  readonly earlierDir?: string;
 }
 
 /** A fault in force. */
@@ -140,6 +187,8 @@ export interface Machine {
   /** Path of the C compiler, if any. */
   readonly compiler?: string;
   readonly root: boolean;
+  /** Why programs that ignore a preloaded library cannot be reached here, and the remedy; absent: not asked, or they can. */
+  readonly noBroker?: string;
 }
 
 export interface Fault {
@@ -149,9 +198,21 @@ export interface Fault {
   readonly summary: string;
   /**
    * `crash`: ends the incarnation, then the store is restarted. `passing`: heals while the store lives.
-   * `at-rest`: done to the files while the store is stopped.
+   * `at-rest`: done to the files while the store is stopped. `recovery`: armed while the store is stopped, in force
+   * while it starts, and healed when it is ready or has refused; then it is started once more without the fault.
    */
-  readonly when: "crash" | "passing" | "at-rest";
+  readonly when: "crash" | "passing" | "at-rest" | "recovery";
+  /**
+   * The hardware reports success and has done something else. A store may refuse to start afterwards, if it says what is
+   * wrong, and what cannot be told from a torn tail or an older disk may be missing; it must not serve wrong data.
+   */
+  readonly deceives?: boolean;
+  /** It puts older files back: `FaultTarget.earlierDir` is wanted. */
+  readonly needsEarlierFiles?: boolean;
+  /** It shows what pages held before: the interposer is to keep that from the directory's beginning. */
+  readonly needsOlderPages?: boolean;
+  /** Why a run that names no faults leaves it out; absent: it is among the defaults. */
+  readonly onlyWhenAsked?: string;
   readonly mechanism: "signal" | "interposer" | "proxy" | "files";
   /** Why it cannot be injected into this store on this machine and how to get it; `undefined` when it can. */
   unavailable(store: Store, machine: Machine): string | undefined;
@@ -159,4 +220,79 @@ export interface Fault {
   parameters(store: Store): Arbitrary<FaultParameters>;
   /** Must not wait for the fault to fire. */
   inject(parameters: FaultParameters, target: FaultTarget): Injection;
+}
+
+/** How a traced call ended up on the disk; see `TraceEvent`. */
+export const traceKinds = [
+  "write",
+  "sync",
+  "datasync",
+  "sync-range",
+  "syncfs",
+  "open",
+  "rename",
+  "link",
+  "unlink",
+  "mkdir",
+  "rmdir",
+  "truncate",
+  "allocate",
+  "send",
+  "pages-lost",
+  "enter",
+  "exec",
+] as const;
+export type TraceKind = (typeof traceKinds)[number];
+
+/**
+ * One event of a trace, in the order of the trace. A call has a `begin`, recorded before it is made, and an `end`,
+ * recorded before it returns to the program; a call without an end was in flight at a kill: its result is unknown.
+ * `instant`: `pages-lost`, `enter`, `exec`.
+ */
+export interface TraceEvent {
+  /** 0, 1, 2 … */
+  readonly index: number;
+  readonly kind: TraceKind;
+  readonly phase: "begin" | "end" | "instant";
+  /** `index` of the begin event of this call (its own for begin and instant). */
+  readonly call: number;
+  readonly pid: number;
+  readonly tid: number;
+  /** CLOCK_MONOTONIC, ns. */
+  readonly atNs: number;
+  /** Name of the effect of the rule that acted on the call, if any. A `delay` is not named. */
+  readonly effect?: Effect["do"];
+  /** `device:inode` of the file or directory the call is about; resolved to a file by creation (inodes are reused). */
+  readonly inode: string;
+  /** Relative to the data directory; the new name for rename and link. Directories are `.` or `sub/.`. */
+  readonly path: string;
+  /** The old name, of rename and link. */
+  readonly otherPath?: string;
+  /** `end`: what the program was told: 0 or a count, or -errno. */
+  readonly result?: number;
+  /** write: where in the file (at the end event: where it really went); truncate: the new size; allocate: start; send: stream bytes before. */
+  readonly offset: number;
+  /** write, send: bytes asked for; at the end event: bytes that really reached the file or socket. allocate: length. */
+  readonly size: number;
+  /** write, begin only: the bytes on their way (after a bit flip). Shares memory with the trace. */
+  readonly data?: Uint8Array;
+  /** open: a new file was made. Known at the end event. */
+  readonly created?: boolean;
+  /** open: truncated to 0. */
+  readonly truncated?: boolean;
+  /** write: through O_SYNC, O_DSYNC, RWF_SYNC or RWF_DSYNC: durable when it ends. */
+  readonly synchronous?: boolean;
+  /** The inode is a directory. */
+  readonly directory?: boolean;
+  /** allocate: the mode of fallocate(2). rename: the flags of renameat2(2). */
+  readonly mode?: number;
+  /** send: the peer's TCP port (0 for a Unix socket). */
+  readonly port?: number;
+}
+
+/** A whole trace. */
+export interface Trace {
+  readonly events: readonly TraceEvent[];
+  /** Why it is not complete (cut short, records damaged, written by another version); empty when it is. */
+  readonly faults: readonly string[];
 }

@@ -57,6 +57,130 @@ export interface InstrumentCheck {
   readonly elapsedMs: number;
 }
 
+/** One thing that was tried at every crash point of a trace. */
+export interface ExploredScene {
+  /** `power loss`, `recovered twice`, `power loss during recovery`, `crash, restart, reads, power loss`. */
+  readonly name: string;
+  /** Places in the trace at which power could have been lost with another outcome than at the place before. */
+  readonly crashPoints: number;
+  readonly crashPointsExplored: number;
+  /** States that the profile allows, over all crash points, counted with repetition; `null` when over 2^53. */
+  readonly statesPossible: number | null;
+  /** Different states enumerated, by content. */
+  readonly distinct: number;
+  /** States recovered and judged. */
+  readonly recovered: number;
+  /** Judgements: a state counts once for every crash point at which it can occur. */
+  readonly judged: number;
+  /** What was left out, and why. */
+  readonly leftOut: readonly { readonly why: string; readonly count: number | null }[];
+}
+
+/** A finding at one crash state; replays from the files of the run directory alone. */
+export interface CrashStateFinding extends Finding {
+  readonly profile: string;
+  readonly scene: string;
+  /** Power was lost after this event of the trace (its index). */
+  readonly event: number;
+  /** One sentence for each pending disk operation that was on the disk, and for each that was not. */
+  readonly onDisk: readonly string[];
+  readonly notOnDisk: readonly string[];
+  /** Distinct states recovered, and seconds, until it was found. */
+  readonly statesUntilFound: number;
+  readonly secondsUntilFound: number;
+  /** A line that can be pasted into a shell. */
+  readonly replay: string;
+  /**
+   * Everything that makes the state again from the trace (plain JSON: which pending operations survived, the torn mask;
+   * see crash-state.ts). Absent on findings that need no crash state.
+   */
+  readonly state?: unknown;
+  /** The same finding with fewer operations, when the run was made smaller. */
+  readonly shrunk?: ShrunkFinding;
+}
+
+/** A finding made smaller: fewer requests were sent by fewer clients, and the crash states of that run explored. */
+export interface ShrunkFinding {
+  /** As found in the smaller run, whose files are in `directory`. */
+  readonly finding: CrashStateFinding;
+  /** Relative to the run directory; a run directory of its own. */
+  readonly directory: string;
+  /** What was sent, in order of sending. */
+  readonly requests: readonly {
+    readonly client: number;
+    readonly workload: string;
+    readonly f: string;
+    readonly key: string;
+    readonly value?: unknown;
+  }[];
+  readonly clients: number;
+  /** Operations of the run it was found in. */
+  readonly operationsBefore: number;
+  /** How many smaller runs were tried, and for how long. */
+  readonly trials: number;
+  readonly elapsedMs: number;
+  /** False when the time was over before nothing smaller was left to try. */
+  readonly minimal: boolean;
+}
+
+/** What exploring the crash states of one traced run under one profile showed. */
+export interface ExplorationResults {
+  readonly profile: string;
+  readonly verdict: Verdict;
+  /** One sentence each: why unknown. */
+  readonly reasons: readonly string[];
+  /** `traced`: placed by the bytes of their replies in the trace. `weak`: by the client's clock. */
+  readonly acknowledgements: "traced" | "weak";
+  /**
+   * The traced run: `operations, acknowledged, clients, rotations, snapshots, recycledSegments, recoveries,
+   * recordsPerSync, traceEvents, traceBytes`.
+   */
+  readonly run: Readonly<Record<string, number>>;
+  readonly scenes: readonly ExploredScene[];
+  readonly findings: readonly CrashStateFinding[];
+  /** Recovery and judging only, without the traced run. */
+  readonly elapsedMs: number;
+}
+
+/** What became of the store when one call failed in one way. */
+export type SweepOutcome =
+  /** It went on, and nothing acknowledged was lost. */
+  | "survived"
+  /** It stopped or refused with a message, and nothing acknowledged was lost. */
+  | "refused"
+  | "finding"
+  /** The trial could not be judged. */
+  | "unknown";
+
+/** All trials with one effect at one call site. */
+export interface SweepCell {
+  /** The operation and the file with numbers replaced: `sync segment-#.log`. */
+  readonly site: string;
+  readonly effect: string;
+  readonly trials: number;
+  readonly outcomes: Readonly<Record<SweepOutcome, number>>;
+  /** The first finding's or unknown's sentence. */
+  readonly sentence?: string;
+  /** The n of the first trial with the worst outcome. */
+  readonly n?: number;
+}
+
+/** `fail the n-th call, n = 1, 2, 3 … until none fires`, for every operation and effect. */
+export interface SweepResults {
+  readonly verdict: Verdict;
+  readonly reasons: readonly string[];
+  readonly cells: readonly SweepCell[];
+  /** Operation and effect pairs of which every n was tried, up to the calls that trials without a fault made. */
+  readonly exhausted: readonly string[];
+  /** Calls that the trials without a fault made, and that the trial with this n did not, nor its second try. */
+  readonly notReached?: readonly { readonly sweep: string; readonly n: number }[];
+  /** Pairs that the budget cut short, with the n reached. */
+  readonly cutShort: readonly { readonly sweep: string; readonly n: number }[];
+  readonly findings: readonly Finding[];
+  readonly trials: number;
+  readonly elapsedMs: number;
+}
+
 export interface RunResults {
   readonly formatVersion: 1;
   readonly command: string;
@@ -85,6 +209,9 @@ export interface RunResults {
   readonly startedAt: string;
   readonly elapsedMs: number;
   readonly checks: readonly CheckResult[];
+  /** One for each profile explored. */
+  readonly explorations?: readonly ExplorationResults[];
+  readonly sweep?: SweepResults;
   readonly notCovered: readonly NotCovered[];
   /** The worst thing seen, in one sentence ("longest time without an acknowledgement: 412 ms, after kill"). */
   readonly worst: string;

@@ -17,6 +17,8 @@ export type Survival =
       readonly survives: "a prefix";
       /** Bound of the loss in ms, or Infinity ("since the last snapshot"). */
       readonly lossMsMax: number;
+      /** Of that, ms set aside for one sync however slow. In a trace syncs can be timed: the longest there counts instead. */
+      readonly syncMs?: number;
     };
 
 /** What the store's own documentation says survives in one durability mode. Judged against nothing else. */
@@ -31,6 +33,11 @@ export interface StorePromise {
   readonly syncsBeforeAcknowledging: boolean;
   /** After a failed write or sync of the log no write invoked later is acknowledged by this process. */
   readonly failStop: boolean;
+  /**
+   * False: it may show a write that is not durable yet (read from the page cache after a restart, and never synced), so
+   * that a power loss can take back what a read has shown. Acknowledged writes are owed all the same. Default true.
+   */
+  readonly showsOnlyDurable?: boolean;
   /** Damage to the log at rest is refused or reported, never served. */
   readonly detectsDamageAtRest: boolean;
   /** The documentation's own words, and where they are. */
@@ -46,6 +53,11 @@ export interface NodeSettings {
   /** A free port on 127.0.0.1, for stores that cannot choose one themselves. */
   readonly port: number;
   readonly durability: Durability;
+  /**
+   * The run is traced to be explored: use small files (log segments of 8-16 KiB, snapshots every 32 KiB or so), so that
+   * a thousand operations see segments end and snapshots replace each other. Nothing else may differ.
+   */
+  readonly explored?: boolean;
 }
 
 /** How to start one node's process. */
@@ -54,9 +66,11 @@ export interface Launch {
   readonly args: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
+  /** What asks it to end while clients are connected. Default SIGTERM. */
+  readonly stopSignal?: "SIGTERM" | "SIGINT";
   /**
    * `line`: it prints one line `{"ready":true,"port":n, …}`; further members are kept as its recovery report.
-   * `port`: ready when it accepts a connection on `NodeSettings.port` and `probe` (if any) resolves.
+   * `port`: ready when it accepts a connection on `NodeSettings.port` and `probe` (if any) resolves; see `RefusedToServe`.
    */
   readonly ready:
     | { readonly by: "line" }
@@ -90,10 +104,21 @@ export type Reply =
 export interface Client {
   execute(request: Request, deadlineMs: number): Promise<Reply>;
   /**
+   * Reads that change nothing, sent together; the replies come in the same order, all by the deadline. With nothing else
+   * in flight, and for reading a recovered store back only. Absent: they are executed one after the other.
+   */
+  readAll?(requests: readonly Request[], deadlineMs: number): Promise<readonly Reply[]>;
+  /**
    * True once the connection is gone, also after a `fail` (nothing had been sent, so it certainly did not happen):
    * the caller makes a new client, as after `info`. Absent: only `info` ends a client.
    */
   readonly closed?: boolean;
+  /**
+   * Where on which connection the last reply ended: the local TCP port, and the bytes received on the connection when
+   * that reply was complete (with one request in flight, that is its last byte). Absent: acknowledgements cannot be
+   * placed in the trace, and the weaker live counters are used.
+   */
+  replyEnd?(): { readonly localPort: number; readonly bytes: number };
   /** Drops the connection at once; whatever is in flight ends as `info`. Never throws. */
   close(): void;
 }
@@ -130,6 +155,10 @@ export interface Store {
   readonly logFiles?: string;
   /** Which disk operations happen at least once a second under load, in mode always. Default: write, sync. */
   readonly performs?: readonly DiskOperation[];
+  /** Files that are snapshots under their final names, as a glob; an exploration wants to see some replaced. */
+  readonly snapshotFiles?: string;
+  /** In-process recovery, which makes crash-state exploration fast. */
+  readonly recoverable?: Recoverable;
   /** False for statically linked programs, which ignore the preloaded interposer. Default true. */
   readonly interposable?: boolean;
   /** The planted bug, for `stores/broken/*`: what is wrong, and the finding that must name it. */
@@ -145,11 +174,30 @@ export interface PlantedBug {
   /** The workload and the faults that reveal it, used by the fixed plans of its test and of the gate. */
   readonly workloads: readonly string[];
   readonly faults: readonly string[];
+  /** It shows in the crash states of a traced run of the first workload, explored in place of a live run. */
+  readonly explore?: {
+    /** The profile that shows it. */
+    readonly profile: string;
+    /** Profiles under which nothing of it may show. */
+    readonly notUnder?: readonly string[];
+  };
+  /** It shows in a sweep of this operation and effect, in place of a live run. */
+  readonly sweep?: {
+    readonly operation: string;
+    readonly effect: string;
+    /** An effect at the same operation with which nothing of it may show. */
+    readonly notWith?: string;
+  };
 }
 
 /** The scenario asks for something invalid or unavailable: exit code 3, one clear sentence, no stack trace. */
 export class ScenarioError extends Error {
   override readonly name = "ScenarioError";
+}
+
+/** Thrown by a readiness probe: the store answers, and what it says shows that it will not serve. Ends the waiting. */
+export class RefusedToServe extends Error {
+  override readonly name = "RefusedToServe";
 }
 
 /**
@@ -230,4 +278,55 @@ export interface MeasuredConnection {
   read(key: string, done: MeasuredDone): void;
   /** Ends the connection; never throws. */
   close(): Promise<void>;
+}
+
+/** A store that can recover a directory and answer reads without serving. */
+export interface Recoverable {
+  /** URL or absolute path of a compiled module whose `recover` export is a `Recover`. Loaded in worker threads. */
+  readonly module: string;
+  /** Plain JSON, handed to `recover` unchanged: the durability mode is added by the caller. */
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * Recovers the files, exactly as the store as shipped would at its start (everything it writes, syncs and removes
+ * before serving goes through `disk`), then answers reads. Rejects with one sentence when it refuses to start.
+ */
+export type Recover = (
+  disk: SimulatedDisk,
+  options: Readonly<Record<string, unknown>> & { readonly durability: Durability },
+) => Promise<RecoveredStore>;
+
+export interface RecoveredStore {
+  /** The reply's value to a read request of a workload (see `Workload.readBack`), from the recovered state. */
+  read(request: Request): unknown;
+  /** Its ready line's `recovery` report: what was cut, or that nothing was. */
+  readonly report: unknown;
+}
+
+/**
+ * A data directory in memory, for in-process recovery: POSIX calls, synchronous, on paths relative to the data
+ * directory (`""` is the directory itself). Errors are thrown as Node throws them, with `code` (`ENOENT`, `EEXIST` …).
+ */
+export interface SimulatedDisk {
+  /** Flags as for fs.open: `r`, `r+`, `w`, `wx`, `a`. Directories may be opened with `r`, to be synced. */
+  open(path: string, flags: string): number;
+  close(fd: number): void;
+  read(fd: number, bytes: Uint8Array, offset: number, length: number, position: number): number;
+  write(fd: number, bytes: Uint8Array, offset: number, length: number, position: number): number;
+  /** fsync, of a file or a directory. */
+  sync(fd: number): void;
+  /** fdatasync. */
+  syncData(fd: number): void;
+  size(fd: number): number;
+  truncate(fd: number, size: number): void;
+  /** The whole file. Shared memory: not to be changed. */
+  readFile(path: string): Uint8Array;
+  /** Names in a directory, sorted. */
+  list(path: string): string[];
+  exists(path: string): boolean;
+  rename(from: string, to: string): void;
+  link(existing: string, path: string): void;
+  unlink(path: string): void;
+  makeDirectory(path: string): void;
 }

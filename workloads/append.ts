@@ -9,7 +9,7 @@
  * epoch) only reads. With 2 clients a list ends at about 34 elements, with 12 at about 200.
  */
 import fc from "fast-check";
-import { checkLists } from "../harness/checkers/lists.ts";
+import { checkLists, listFates } from "../harness/checkers/lists.ts";
 import type { Request } from "../stores/contract.ts";
 import type { RequestStream, StreamOptions, Workload } from "./contract.ts";
 import { indexes, templates, uniqueValue } from "./generation.ts";
@@ -59,4 +59,5 @@ export const append: Workload = {
   readBack: (epoch) => indexes(listCount).map((index) => ({ workload, f: "read", key: keyOf(epoch, index) })),
   changes: ({ f }, reply) => reply.type === "ok" && f === "append",
   check: (history, context) => [checkLists(history, context)],
+  fates: listFates,
 };

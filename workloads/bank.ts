@@ -9,7 +9,7 @@
  * and the balances are what the ledger says, across crashes. Not covered: transactions over more than three keys.
  */
 import fc from "fast-check";
-import { checkBank } from "../harness/checkers/bank.ts";
+import { checkBank, ledgerFates } from "../harness/checkers/bank.ts";
 import type { Request } from "../stores/contract.ts";
 import type { RequestStream, StreamOptions, Workload } from "./contract.ts";
 import { indexes, templates, uniqueValue } from "./generation.ts";
@@ -67,4 +67,5 @@ export const bank: Workload = {
   readBack: (epoch) => [{ workload, f: "audit", key: keyOf(epoch), value: accounts }],
   changes: ({ f }, reply) => reply.type === "ok" && (f === "transfer" || f === "open"),
   check: (history, context) => [checkBank(history, context)],
+  fates: ledgerFates,
 };

@@ -3,6 +3,7 @@
  * tested without a store; every value written is unique, so that checking stays polynomial (Gibbons & Korach 1997).
  */
 import type { CheckContext, CheckResult } from "../harness/checkers/contract.ts";
+import type { FatesOf } from "../harness/checkers/recovery.ts";
 import type { History } from "../harness/history/history.ts";
 import type { Capability, Reply, Request } from "../stores/contract.ts";
 
@@ -39,4 +40,9 @@ export interface Workload {
   changes(request: Request, reply: Reply): boolean;
   /** All checkers of this workload over its part of the history. */
   check(history: History, context: CheckContext): readonly CheckResult[];
+  /**
+   * What became of one key's operations at a crash that may take acknowledged ones back: with it, crash states of several
+   * keys and workloads are compared with one order of the log.
+   */
+  readonly fates: FatesOf;
 }

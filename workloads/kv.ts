@@ -5,6 +5,7 @@
  * Must hold: every key is linearizable, across crashes; a deleted key stays deleted. Not covered: scans, expiry.
  */
 import fc from "fast-check";
+import { registerFates } from "../harness/checkers/recovery.ts";
 import { checkRegisters } from "../harness/checkers/registers.ts";
 import type { Request } from "../stores/contract.ts";
 import type { RequestStream, StreamOptions, Workload } from "./contract.ts";
@@ -56,4 +57,5 @@ export const kv: Workload = {
   // A delete that removed nothing changed nothing.
   changes: ({ f }, reply) => reply.type === "ok" && (f === "write" || (f === "delete" && reply.value !== 0)),
   check: (history, context) => [checkRegisters(history, context)],
+  fates: registerFates,
 };

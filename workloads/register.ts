@@ -6,6 +6,7 @@
  * Must hold: every key is linearizable, across crashes. Not covered: deletes (see `kv`), several keys at once (`bank`).
  */
 import fc from "fast-check";
+import { registerFates } from "../harness/checkers/recovery.ts";
 import { checkRegisters } from "../harness/checkers/registers.ts";
 import type { Reply, Request } from "../stores/contract.ts";
 import type { RequestStream, StreamOptions, Workload } from "./contract.ts";
@@ -72,4 +73,5 @@ export const register: Workload = {
   readBack: (epoch) => indexes(keyCount).map((index) => ({ workload, f: "read", key: keyOf(epoch, index) })),
   changes: ({ f }, reply) => reply.type === "ok" && f !== "read" && reply.matched !== false,
   check: (history, context) => [checkRegisters(history, context)],
+  fates: registerFates,
 };

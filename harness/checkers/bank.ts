@@ -518,8 +518,14 @@ function sum(balances: Balances): number {
   return total;
 }
 
-/** Transfers: in the ledger or not. */
-const ledgerFates: FatesOf = (before, operations, after) => {
+/** Transfers: in the ledger or not. Without any account the opening is gone, and everything after it. */
+export const ledgerFates: FatesOf = (before, operations, after) => {
+  if (foundBy(after) === "nothing") {
+    const acknowledged = operations.filter(
+      (op) => op.outcome === "ok" && ["open", "transfer"].includes(op.f),
+    );
+    return { lost: acknowledged, survived: [] };
+  }
   const statement = auditOf(after);
   if (typeof statement === "string") return { lost: [], survived: [] };
   const ids = new Set(statement.ledger.map((entry) => entry.id));

@@ -37,6 +37,8 @@ export const findingKinds = [
   "negative-balance",
   /** Two successful compare-and-sets consumed the same value. */
   "lost-update",
+  /** Recovering the same files a second time shows something else. */
+  "recovery-not-repeatable",
   /** The store did not come back after a crash that its promise covers. */
   "did-not-recover",
   /** After damage at rest the store served wrong or missing data without saying so. */

@@ -269,7 +269,7 @@ function who(operation: Operation): string {
 }
 
 /** Lists: an element is there or it is not. */
-const listFates: FatesOf = (before, operations, after) => {
+export const listFates: FatesOf = (before, operations, after) => {
   const found = new Set(elementsOf(after.output) ?? []);
   const appends = operations.filter((operation) => operation.f === "append" && operation.outcome !== "fail");
   const isThere = (operation: Operation) => found.has(elementOf(operation.input));
