@@ -9,13 +9,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
+
+#include "real.h"
 
 #define REMEMBERED 8
 
 struct remembered {
-  dev_t device;
-  ino_t inode;
+  uint64_t device;
+  uint64_t inode;
   uint64_t generation; /* of the control file, plus 1, so that an empty entry never matches */
   bool inside;
   bool log;
@@ -28,6 +31,11 @@ static __thread struct remembered memory[REMEMBERED];
 static char data_directory[PATH_MAX];
 static size_t data_directory_length;
 static const char *log_files = "**";
+static char control_file[PATH_MAX];
+
+void remember_control_path(const char *path) { snprintf(control_file, sizeof control_file, "%s", path); }
+
+const char *control_path(void) { return control_file; }
 
 bool watch_directory(const char *directory, const char *log_glob) {
   size_t length = strlen(directory);
@@ -76,8 +84,14 @@ static bool names_directory(const char *path) {
   return length > 0 && path[length - 1] == '.' && (length == 1 || path[length - 2] == '/');
 }
 
+/* `**.` stands for every directory, and for nothing else. */
+static bool means_directories(const char *glob) {
+  size_t length = strlen(glob);
+  return names_directory(glob) || (length >= 3 && strcmp(glob + length - 3, "**.") == 0);
+}
+
 bool glob_matches(const char *glob, const char *path) {
-  return names_directory(path) == names_directory(glob) && matches_here(glob, path);
+  return names_directory(path) == means_directories(glob) && matches_here(glob, path);
 }
 
 /* The part of an absolute path below the data directory: null when outside, empty for the directory itself. */
@@ -91,7 +105,7 @@ static const char *below(const char *absolute) {
 static bool path_of(int fd, bool is_directory, char out[PATH_BYTES]) {
   char link[32], target[PATH_MAX];
   snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-  ssize_t length = readlink(link, target, sizeof target - 1);
+  long length = real(SYS_readlinkat, AT_FDCWD, link, target, sizeof target - 1);
   if (length < 0) return false;
   target[length] = '\0';
   const char *relative = below(target);
@@ -100,20 +114,26 @@ static bool path_of(int fd, bool is_directory, char out[PATH_BYTES]) {
   return snprintf(out, PATH_BYTES, "%s%s%s", relative, separator, is_directory ? "." : "") < PATH_BYTES;
 }
 
-bool identify(int fd, bool directories, struct file *file) {
-  int kept = errno;
-  struct stat status;
-  if (fstat(fd, &status) != 0) {
-    errno = kept;
-    return false;
-  }
-  bool is_directory = S_ISDIR(status.st_mode);
-  if (!(S_ISREG(status.st_mode) || (directories && is_directory)) || status.st_nlink == 0) return false;
+static uint64_t device_of(const struct statx *status) {
+  return makedev(status->stx_dev_major, status->stx_dev_minor);
+}
+
+#define ASKED (STATX_TYPE | STATX_NLINK | STATX_INO | STATX_SIZE)
+
+enum seen identify(int fd, struct file *file) {
+  struct statx status;
+  if (real(SYS_statx, fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, ASKED, &status) != 0) return SEEN_NOTHING;
+  bool is_directory = S_ISDIR(status.stx_mode);
+  file->device = device_of(&status);
+  file->inode = status.stx_ino;
+  if (S_ISSOCK(status.stx_mode)) return SEEN_SOCKET;
+  if (!(S_ISREG(status.stx_mode) || is_directory) || status.stx_nlink == 0) return SEEN_NOTHING;
   uint64_t generation = __atomic_load_n(&control->generation, __ATOMIC_ACQUIRE) + 1;
-  struct remembered *entry = &memory[status.st_ino % REMEMBERED];
-  if (entry->inode != status.st_ino || entry->device != status.st_dev || entry->generation != generation) {
-    entry->device = status.st_dev;
-    entry->inode = status.st_ino;
+  struct remembered *entry = &memory[file->inode % REMEMBERED];
+  if (entry->inode != file->inode || entry->device != file->device || entry->generation != generation) {
+    int kept = errno;
+    entry->device = file->device;
+    entry->inode = file->inode;
     entry->generation = generation;
     entry->inside = path_of(fd, is_directory, entry->path);
     entry->log = entry->inside && !is_directory && glob_matches(log_files, entry->path);
@@ -121,8 +141,31 @@ bool identify(int fd, bool directories, struct file *file) {
   }
   file->path = entry->path;
   file->log = entry->log;
-  file->size = status.st_size;
-  return entry->inside;
+  file->size = (int64_t)status.stx_size;
+  if (!entry->inside) return SEEN_NOTHING;
+  return is_directory ? SEEN_DIRECTORY : SEEN_FILE;
+}
+
+bool look_up(int directory_fd, const char *path, bool follow, struct named *named) {
+  struct statx status;
+  int flags = AT_STATX_DONT_SYNC | (follow ? 0 : AT_SYMLINK_NOFOLLOW) | (*path ? 0 : AT_EMPTY_PATH);
+  if (real(SYS_statx, directory_fd, path, flags, ASKED, &status) != 0) return false;
+  named->device = device_of(&status);
+  named->inode = status.stx_ino;
+  named->size = (int64_t)status.stx_size;
+  named->directory = S_ISDIR(status.stx_mode);
+  named->regular = S_ISREG(status.stx_mode);
+  return true;
+}
+
+bool path_in_directory(const char *relative, char *out, size_t bytes) {
+  return snprintf(out, bytes, "%s/%s", data_directory, relative) < (int)bytes;
+}
+
+struct named data_directory_itself(void) {
+  struct named named = {0};
+  look_up(AT_FDCWD, data_directory, true, &named);
+  return named;
 }
 
 bool identify_path(int directory_fd, const char *path, char out[PATH_BYTES]) {

@@ -3,12 +3,12 @@
 #include "rules.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <time.h>
-#include <unistd.h>
 
+#include "calls.h"
 #include "files.h"
+#include "process.h"
 
 #define NS_PER_S 1000000000ULL
 
@@ -17,51 +17,59 @@ static void record(struct rule *rule, const char *path) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   rule->first_at_ns = (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
-  rule->first_pid = (uint32_t)getpid();
+  rule->first_pid = (uint32_t)acting_pid();
   snprintf(rule->first_path, sizeof rule->first_path, "%s", path);
   __atomic_store_n(&rule->recorded, 1, __ATOMIC_RELEASE);
 }
 
-/* SIGKILL to the whole store, and never to the harness, should it ever share the group. Does not return. */
-static void kill_store(void) {
-  pid_t harness_group = getpgid(control->harness_pid);
-  pid_t group = control->group;
-  if (group > 1 && group != harness_group) kill(-group, SIGKILL);
-  if (getpgrp() != harness_group) kill(0, SIGKILL);
-  kill(getpid(), SIGKILL);
-  for (;;) pause();
+void delay(const struct firing *firing) {
+  if (firing->delay_ns == 0) return;
+  int kept = errno;
+  struct timespec left = {.tv_sec = (time_t)(firing->delay_ns / NS_PER_S),
+                          .tv_nsec = (long)(firing->delay_ns % NS_PER_S)};
+  while (nanosleep(&left, &left) != 0 && errno == EINTR) {
+  }
+  errno = kept;
 }
 
-static void sleep_ns(uint64_t ns) {
-  struct timespec left = {.tv_sec = (time_t)(ns / NS_PER_S), .tv_nsec = (long)(ns % NS_PER_S)};
-  while (nanosleep(&left, &left) != 0 && errno == EINTR) {
+/* Whether the effect means anything at this call. */
+static bool means_something(const struct rule *rule, const struct attempt *attempt) {
+  switch (rule->effect) {
+    case EFFECT_SHORT:
+      return attempt->length >= 2 && !attempt->fixed;
+    case EFFECT_TORN_KILL:
+    case EFFECT_TORN_ERROR:
+    case EFFECT_LYING:
+    case EFFECT_MISDIRECTED:
+    case EFFECT_BIT_FLIP:
+      return attempt->operation == OP_SYNC || (attempt->length > 0 && !attempt->fixed);
+    case EFFECT_FSYNCGATE:
+    case EFFECT_REVERT:
+    case EFFECT_LATE:
+      return !attempt->weak;
+    case EFFECT_STALE:
+      return attempt->stale && attempt->stale(attempt);
+    case EFFECT_READ_ONLY:
+      return attempt->changes;
+    default:
+      return true;
   }
 }
 
 static bool concerns(const struct rule *rule, const struct attempt *attempt) {
-  /* `full` is a state of the disk: it concerns whatever would grow, whichever operation that is. */
-  if (rule->effect != EFFECT_FULL && rule->operation != attempt->operation) return false;
-  if (rule->effect == EFFECT_SHORT && attempt->length < 2) return false;
-  return glob_matches(rule->glob, attempt->path) ||
-         (attempt->other_path && glob_matches(rule->glob, attempt->other_path));
+  /* States of the disk concern whatever would grow or change something, whichever operation that is. */
+  bool state = rule->effect == EFFECT_FULL || rule->effect == EFFECT_READ_ONLY;
+  if (!state && rule->operation != attempt->operation) return false;
+  if (!glob_matches(rule->glob, attempt->path) &&
+      !(attempt->other_path && glob_matches(rule->glob, attempt->other_path))) {
+    return false;
+  }
+  return means_something(rule, attempt);
 }
 
 static bool is_due(struct rule *rule) {
   uint64_t call = __atomic_add_fetch(&rule->calls, 1, __ATOMIC_ACQ_REL);
   return rule->from ? call >= rule->nth : call == rule->nth;
-}
-
-static struct firing nothing(void) { return (struct firing){.effect = EFFECT_NONE}; }
-
-static struct firing refuse(struct rule *rule, const char *path, int error) {
-  record(rule, path);
-  errno = error;
-  return (struct firing){.effect = EFFECT_ERROR, .rule = rule};
-}
-
-static struct firing cut(struct rule *rule, const char *path, size_t bytes) {
-  record(rule, path);
-  return (struct firing){.effect = EFFECT_SHORT, .bytes = bytes, .rule = rule};
 }
 
 /* The last byte is never written: a whole write is neither short nor torn. */
@@ -71,46 +79,66 @@ static size_t part_of(size_t length, uint64_t wanted, size_t least) {
   return bytes < least ? least : bytes;
 }
 
-static struct firing consult(struct rule *rule, const struct attempt *attempt) {
-  if (!concerns(rule, attempt)) return nothing();
-  size_t room = SIZE_MAX;
-  if (rule->effect == EFFECT_FULL) {
-    if (attempt->room) room = attempt->room(attempt);
-    if (room == SIZE_MAX) return nothing();
-  }
-  if (!is_due(rule)) return nothing();
+static struct firing fire(struct rule *rule, const struct attempt *attempt, size_t room) {
+  struct firing firing = {.effect = (enum effect)rule->effect,
+                          .todo = (enum effect)rule->effect,
+                          .error = (int)rule->error,
+                          .argument = (int64_t)rule->argument,
+                          .rule = rule};
   switch (rule->effect) {
-    case EFFECT_ERROR:
-      return refuse(rule, attempt->path, (int)rule->argument);
     case EFFECT_SHORT:
-      return cut(rule, attempt->path, part_of(attempt->length, rule->argument, 1));
+      firing.bytes = part_of(attempt->length, rule->argument, 1);
+      break;
     case EFFECT_TORN_KILL:
-      return (struct firing){
-          .effect = EFFECT_TORN_KILL, .bytes = part_of(attempt->length, rule->argument, 0), .rule = rule};
+    case EFFECT_TORN_ERROR:
+      firing.bytes = part_of(attempt->length, rule->argument, 0);
+      break;
+    case EFFECT_FULL:
+      firing.todo = room == 0 ? EFFECT_ERROR : EFFECT_SHORT;
+      firing.error = ENOSPC;
+      firing.bytes = room;
+      break;
+    case EFFECT_READ_ONLY:
+      firing.todo = EFFECT_ERROR;
+      firing.error = EROFS;
+      break;
     case EFFECT_KILL_BEFORE:
       record(rule, attempt->path);
       kill_store();
-      return nothing();
-    case EFFECT_KILL_AFTER:
-      return (struct firing){.effect = EFFECT_KILL_AFTER, .rule = rule};
-    case EFFECT_DELAY:
-      record(rule, attempt->path);
-      sleep_ns(rule->argument);
-      return nothing();
-    case EFFECT_FULL:
-      return room == 0 ? refuse(rule, attempt->path, ENOSPC) : cut(rule, attempt->path, room);
+      firing.killed = true;
+      firing.todo = EFFECT_ERROR;
+      firing.error = EINTR;
+      return firing;
     default:
-      return nothing();
+      break;
   }
+  /* What kills is recorded with its effect done: finish(). */
+  if (rule->effect != EFFECT_TORN_KILL && rule->effect != EFFECT_KILL_AFTER) record(rule, attempt->path);
+  return firing;
 }
 
 struct firing consult_rules(const struct attempt *attempt) {
   uint64_t armed = __atomic_load_n(&control->armed, __ATOMIC_ACQUIRE);
+  uint64_t delay_ns = 0;
   for (; armed; armed &= armed - 1) {
-    struct firing firing = consult(&control->rules[__builtin_ctzll(armed)], attempt);
-    if (firing.effect != EFFECT_NONE) return firing;
+    struct rule *rule = &control->rules[__builtin_ctzll(armed)];
+    if (!concerns(rule, attempt)) continue;
+    size_t room = SIZE_MAX;
+    if (rule->effect == EFFECT_FULL) {
+      if (attempt->room) room = attempt->room(attempt);
+      if (room == SIZE_MAX) continue;
+    }
+    if (!is_due(rule)) continue;
+    if (rule->effect == EFFECT_DELAY) {
+      record(rule, attempt->path);
+      delay_ns += rule->argument;
+      continue;
+    }
+    struct firing firing = fire(rule, attempt, room);
+    firing.delay_ns = delay_ns;
+    return firing;
   }
-  return nothing();
+  return (struct firing){.effect = EFFECT_NONE, .delay_ns = delay_ns};
 }
 
 void finish(const struct firing *firing, const char *path) {

@@ -14,55 +14,64 @@ import {
   closeSync,
   constants,
   fchmodSync,
+  ftruncateSync,
   openSync,
   readSync,
   realpathSync,
   rmSync,
   writeSync,
 } from "node:fs";
-import { constants as osConstants, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type {
-  ArmedRule,
-  DiskControl,
-  DiskRule,
-  Effect,
-  InterposedOperation,
-  RuleFired,
-  SyncCounts,
+import {
+  type ArmedRule,
+  type DiskControl,
+  type DiskRule,
+  type InterposedOperation,
+  interposedOperations,
+  type RuleFired,
+  type SyncCounts,
 } from "../contract.ts";
+import { describeRule, offsetInRule, ruleBytes } from "./disk-rules.ts";
 
 export { buildInterposer } from "./build-interposer.ts";
 
 const magic = "acked-io";
-const version = 1;
+const version = 2;
 const ruleSlots = 64;
-const ruleBytes = 1024;
-const globBytes = 448;
-const rulesOffset = 128;
-const controlBytes = rulesOffset + ruleSlots * ruleBytes;
+const rulesOffset = 256;
+/** What is read here: the header and the rules. Processes, failures and descriptions follow, the library's own. */
+const readBytes = rulesOffset + ruleSlots * ruleBytes;
+const failuresOffset = readBytes + 1024 * 16;
+const failureBytes = 256 * 32;
+const controlBytes = failuresOffset + failureBytes + 2 ** 20 * 4;
+/** The page history, PAGES_OFFSET in control.h and struct history in pages.h: a hole until it is used. */
+const pagesOffset = Math.ceil(controlBytes / 4096) * 4096;
+const pageHistoryBytes = 4096 + 2 ** 16 * 4 + 1024 * 48 + 2 ** 15 * (48 + 4096);
 /** Of the header. */
-const offsetOf = { processesInside: 16, armed: 48, calls: 64, harnessPid: 112 } as const;
-/** Of a rule; `recorded` to `firstPid` are the library's. */
-const offsetInRule = {
-  recorded: 12,
-  times: 40,
-  firstAtNs: 48,
-  firstPid: 56,
-  glob: 64,
-  firstPath: 512,
+const offsetOf = {
+  processesInside: 16,
+  armed: 48,
+  calls: 64,
+  harnessPid: 144,
+  keepPages: 160,
+  watchReads: 168,
+  blindSpots: 176,
+  failuresKnown: 192,
 } as const;
-
-const operations: readonly InterposedOperation[] = ["write", "sync", "rename", "open", "unlink", "truncate"];
-const effectCodes = {
-  error: 1,
-  short: 2,
-  "torn-kill": 3,
-  "kill-before": 4,
-  "kill-after": 5,
-  delay: 6,
-  full: 7,
-} satisfies Record<Effect["do"], number>;
+/** By bit of enum blind_spot: what the library met and could not see or keep. */
+const blindSpots = [
+  "a stream of the C library was reopened (freopen) onto a file of the data directory: its writes were not seen",
+  "an unnamed temporary file (O_TMPFILE) was made in the data directory: its writes were not seen",
+  "a symbolic link was made in the data directory, and crash states do not have it",
+  "more pages were written than the page history holds, so revert and stale were not exact",
+  "more files or descriptors failed than are kept, so failed syncs were not reported exactly",
+  "a process died or hung while it held the control file's lock, which was taken from it",
+  "there were more shared mappings than can be watched: stores to some of them were not seen",
+  "the trace has no room left, or its disk is full",
+  "the page history could not be mapped, so revert and stale were not exact",
+  "a file was moved into the data directory from outside: crash states do not have its content",
+] as const;
 
 export interface DiskControlOptions {
   /** The store's data directory; must exist. */
@@ -71,12 +80,28 @@ export interface DiskControlOptions {
   readonly logGlob: string;
   /** Where to put the control file. Default: /dev/shm if it is writable, else the temporary directory. */
   readonly directory?: string;
+  /**
+   * Keep what pages held before they were last written, from the first write on: what `revert` and `stale` give back.
+   * Without it they know of writes from their arming on only, and take what was there for synced. Costs two reads of a
+   * page a write.
+   */
+  readonly keepPages?: boolean;
 }
 
 /** What the interposer counts beyond the contract. */
 export interface InterposerControl extends DiskControl {
-  /** Calls on files of the data directory, log or not; those that a rule refused are included. */
+  /**
+   * Calls on files of the data directory, log or not; those that a rule refused are included. Reads are counted from the
+   * moment on that a rule for reads has been armed.
+   */
   calls(): Readonly<Record<InterposedOperation, number>>;
+  /** What was met and could not be seen or kept, one sentence each: if any, what a run concludes is unknown. */
+  blindSpots(): readonly string[];
+  /**
+   * Power is lost (no process of the store runs): failed syncs that no one has been told of, and what pages held before,
+   * are forgotten, as a kernel's memory is.
+   */
+  losePower(): void;
 }
 
 export interface InterposedDisk {
@@ -102,7 +127,7 @@ export function createDiskControl(options: DiskControlOptions): InterposedDisk {
   );
   const file = new ControlFile(path);
   return {
-    control: new RuleBook(file),
+    control: new RuleBook(file, options.keepPages ?? false),
     path,
     environment: (library) => ({
       LD_PRELOAD: [library, process.env.LD_PRELOAD].filter(Boolean).join(":"),
@@ -127,7 +152,18 @@ class ControlFile {
     this.#fd = openSync(path, "wx+", 0o600);
     // A store started by root often gives its privileges up, and must still reach its own control file.
     if (process.getuid?.() === 0) fchmodSync(this.#fd, 0o666);
-    writeSync(this.#fd, blankControl(), 0, controlBytes, 0);
+    writeSync(this.#fd, blankControl());
+    // Written, not left as a hole: on a full file system the store would end with SIGBUS.
+    writeSync(this.#fd, new Uint8Array(failuresOffset + failureBytes - readBytes), 0, null, readBytes);
+    ftruncateSync(this.#fd, pagesOffset + pageHistoryBytes);
+  }
+
+  /** Empties everything from failures on: holes again, so that it costs no memory. Nobody may be using it. */
+  forget(): void {
+    if (this.#fd === undefined) return;
+    writeSync(this.#fd, new Uint8Array(failureBytes), 0, failureBytes, failuresOffset);
+    ftruncateSync(this.#fd, failuresOffset + failureBytes);
+    ftruncateSync(this.#fd, pagesOffset + pageHistoryBytes);
   }
 
   /** Fills `bytes` from `offset` on. */
@@ -142,7 +178,7 @@ class ControlFile {
 
   remove(): void {
     if (this.#fd === undefined) return;
-    const last = new Uint8Array(controlBytes);
+    const last = new Uint8Array(readBytes);
     this.read(last, 0);
     this.#last = last;
     closeSync(this.#fd);
@@ -161,8 +197,9 @@ class RuleBook implements InterposerControl {
   readonly #free = Array.from({ length: ruleSlots }, (_, slot) => slot);
   readonly #latest = new Map<number, Slot>();
 
-  constructor(file: ControlFile) {
+  constructor(file: ControlFile, keepPages: boolean) {
     this.#file = file;
+    if (keepPages) this.#set(offsetOf.keepPages, 1n);
   }
 
   arm(rule: DiskRule): ArmedRule {
@@ -174,6 +211,8 @@ class RuleBook implements InterposerControl {
       );
     }
     this.#latest.get(slot)?.settle();
+    if (rule.operation === "read") this.#set(offsetOf.watchReads, 1n);
+    if (rule.effect.do === "revert" || rule.effect.do === "stale") this.#set(offsetOf.keepPages, 1n);
     this.#file.write(bytes, rulesOffset + slot * ruleBytes);
     this.#putInForce(this.#armed | (1n << BigInt(slot)));
     const armed = new Slot(rule, this.#file, slot, () => {
@@ -194,10 +233,25 @@ class RuleBook implements InterposerControl {
   }
 
   calls(): Record<InterposedOperation, number> {
-    const counts = new BigUint64Array(operations.length);
+    const counts = new BigUint64Array(interposedOperations.length);
     this.#file.read(new Uint8Array(counts.buffer), offsetOf.calls);
-    const pairs = operations.map((operation, index) => [operation, Number(counts[index])]);
+    const pairs = interposedOperations.map((operation, index) => [operation, Number(counts[index])]);
     return Object.fromEntries(pairs) as Record<InterposedOperation, number>;
+  }
+
+  blindSpots(): string[] {
+    const bits = new BigUint64Array(1);
+    this.#file.read(new Uint8Array(bits.buffer), offsetOf.blindSpots);
+    return blindSpots.filter((_, bit) => (bits[0]! >> BigInt(bit)) & 1n);
+  }
+
+  losePower(): void {
+    this.#set(offsetOf.failuresKnown, 0n);
+    this.#file.forget();
+  }
+
+  #set(offset: number, value: bigint): void {
+    this.#file.write(new Uint8Array(BigUint64Array.of(value).buffer), offset);
   }
 
   #readCounts(): BigUint64Array {
@@ -207,7 +261,7 @@ class RuleBook implements InterposerControl {
 
   #putInForce(armed: bigint): void {
     this.#armed = armed;
-    this.#file.write(new Uint8Array(BigUint64Array.of(armed).buffer), offsetOf.armed);
+    this.#set(offsetOf.armed, armed);
   }
 }
 
@@ -220,6 +274,7 @@ class Slot implements ArmedRule {
   #inForce = true;
   #settled = false;
   #known: RuleFired | undefined;
+  #calls = 0;
 
   constructor(rule: DiskRule, file: ControlFile, slot: number, release: () => void) {
     this.rule = rule;
@@ -229,8 +284,13 @@ class Slot implements ArmedRule {
   }
 
   fired(): RuleFired | undefined {
-    if (!this.#settled) this.#known = this.#read();
+    if (!this.#settled) this.#read();
     return this.#known;
+  }
+
+  calls(): number {
+    if (!this.#settled) this.#read();
+    return this.#calls;
   }
 
   disarm(): void {
@@ -240,17 +300,18 @@ class Slot implements ArmedRule {
   }
 
   settle(): void {
-    this.fired();
+    this.#read();
     this.#settled = true;
   }
 
-  #read(): RuleFired | undefined {
+  #read(): void {
     const bytes = new Uint8Array(ruleBytes);
     this.#file.read(bytes, this.#offset);
     const words = new Uint32Array(bytes.buffer);
-    if (words[offsetInRule.recorded / 4] !== 1) return undefined;
     const longs = new BigUint64Array(bytes.buffer);
-    return {
+    this.#calls = Number(longs[offsetInRule.calls / 8]);
+    if (words[offsetInRule.recorded / 4] !== 1) return;
+    this.#known = {
       times: Number(longs[offsetInRule.times / 8]),
       firstAtNs: Number(longs[offsetInRule.firstAtNs / 8]),
       path: textAt(bytes, offsetInRule.firstPath),
@@ -260,58 +321,11 @@ class Slot implements ArmedRule {
 }
 
 function blankControl(): Uint8Array {
-  const bytes = new Uint8Array(controlBytes);
+  const bytes = new Uint8Array(readBytes);
   bytes.set(new TextEncoder().encode(magic));
   new Uint32Array(bytes.buffer).set([version, controlBytes], 2);
   new Int32Array(bytes.buffer)[offsetOf.harnessPid / 4] = process.pid;
   return bytes;
-}
-
-/** A rule as the library reads it; all that it will count is zero. */
-function describeRule(rule: DiskRule): Uint8Array {
-  const glob = new TextEncoder().encode(rule.path);
-  if (glob.length === 0 || glob.length >= globBytes || glob.includes(0)) {
-    throw new Error(
-      `the path of a disk rule must have 1 to ${globBytes - 1} bytes, and no NUL; got "${rule.path}"`,
-    );
-  }
-  if (!Number.isSafeInteger(rule.nth) || rule.nth < 1) {
-    throw new Error(`a disk rule fires at its nth call, 1 being the first; got nth = ${rule.nth}`);
-  }
-  const { effect, operation } = rule;
-  if ((effect.do === "short" || effect.do === "torn-kill") && operation !== "write") {
-    throw new Error(`only a write can be ${effect.do}, not a ${operation}`);
-  }
-  if (effect.do === "error" && effect.errno === "EINTR" && rule.repeat === "from") {
-    throw new Error(
-      "a rule that fails every call with EINTR would never end: runtimes retry it; use repeat: once",
-    );
-  }
-  const bytes = new Uint8Array(ruleBytes);
-  const isFrom = rule.repeat === "from" ? 1 : 0;
-  new Uint32Array(bytes.buffer).set([operations.indexOf(operation), effectCodes[effect.do], isFrom]);
-  new BigUint64Array(bytes.buffer).set([BigInt(rule.nth), argumentOf(effect)], 2);
-  bytes.set(glob, offsetInRule.glob);
-  return bytes;
-}
-
-function argumentOf(effect: Effect): bigint {
-  switch (effect.do) {
-    case "error":
-      return BigInt(osConstants.errno[effect.errno]);
-    case "short":
-    case "torn-kill":
-      return BigInt(wholeAmount(effect.bytes, "bytes"));
-    case "delay":
-      return BigInt(wholeAmount(Math.round(effect.delayMs * 1e6), "delayMs"));
-    default:
-      return 0n;
-  }
-}
-
-function wholeAmount(value: number, name: string): number {
-  if (Number.isSafeInteger(value) && value >= 0) return value;
-  throw new Error(`${name} of a disk rule must be a number, 0 or more; got ${value}`);
 }
 
 function textAt(bytes: Uint8Array, offset: number): string {

@@ -15,7 +15,7 @@ afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
 /** Prints the library's path, or the sentence of the error. */
 async function build(environment: Record<string, string>): Promise<string> {
-  const module = JSON.stringify(childProgram("faults/disk/build-interposer.js"));
+  const module = JSON.stringify(childProgram("faults/front-ends/build-interposer.js"));
   const script = `const { buildInterposer } = await import(${module});
     console.log(await buildInterposer().catch((error) => error.message));`;
   const child = await execa(process.execPath, ["--input-type=module", "-e", script], {
@@ -27,15 +27,26 @@ async function build(environment: Record<string, string>): Promise<string> {
 
 function compilerThat(name: string, script: string): string {
   const path = join(scratch, name);
-  writeFileSync(path, `#!/bin/sh\n[ "$1" = --version ] && echo "${name} 1.0" && exit 0\n${script}\n`);
+  writeFileSync(
+    path,
+    `#!/bin/sh\ncase " $* " in *" --version "*) echo "${name} 1.0"; exit 0;; esac\n${script}\n`,
+  );
   chmodSync(path, 0o755);
   return path;
+}
+
+/** A compiler that takes its time and writes something: these tests are about where it goes. */
+function quick(): string {
+  const script = 'for word; do [ "$last" = -o ] && out=$word; last=$word; done; sleep 0.1; echo x > "$out"';
+  return compilerThat("quick-cc", script);
 }
 
 describe.skipIf(!compiler)("building the interposer", () => {
   it("leaves one library in the cache, however many processes build it at once", async () => {
     const cache = join(scratch, "cache");
-    const built = await Promise.all(Array.from({ length: 4 }, () => build({ XDG_CACHE_HOME: cache })));
+    const built = await Promise.all(
+      Array.from({ length: 4 }, () => build({ CC: quick(), XDG_CACHE_HOME: cache })),
+    );
     expect(new Set(built).size).toBe(1);
     expect(built[0]).toMatch(/\/cache\/acked\/interposer-[0-9a-f]{16}\.so$/);
     expect(readdirSync(join(cache, "acked"))).toHaveLength(1);
@@ -45,8 +56,9 @@ describe.skipIf(!compiler)("building the interposer", () => {
     for (const name of ["with space", "with:colon"]) {
       const cache = join(scratch, name);
       mkdirSync(cache);
-      const library = await build({ XDG_CACHE_HOME: cache, TMPDIR: cache });
+      const library = await build({ CC: quick(), XDG_CACHE_HOME: cache, TMPDIR: cache });
       expect(library).toMatch(/^\/[^\s:]+\.so$/);
+      rmSync(library); // nobody else's: named by a compiler of this test's
     }
   });
 
@@ -64,7 +76,7 @@ describe.skipIf(!compiler)("building the interposer", () => {
 
   it("takes CC with arguments", async () => {
     const library = await build({
-      CC: `${compiler?.command[0]} -g0`,
+      CC: `${quick()} -g0`,
       XDG_CACHE_HOME: join(scratch, "arguments"),
     });
     expect(library).toMatch(/interposer-[0-9a-f]{16}\.so$/);
