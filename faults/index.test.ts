@@ -15,9 +15,17 @@ it("lists the known faults for an unknown name, and the nearest", () => {
 });
 
 it("offers every fault that a run may name", () => {
-  const names =
-    "kill pause stop short-write torn-write write-error disk-full sync-error slow-sync partition delay cut at-rest";
-  expect(faults.map((fault) => fault.name).join(" ")).toBe(names);
+  const names = [
+    "kill power-loss pause stop",
+    "short-write torn-write torn-write-error write-error lying-write misdirected-write bit-flip-write slow-write",
+    "disk-full read-only name-error",
+    "sync-error fsyncgate writeback-error reverting-sync late-sync-error lying-sync interrupted-sync",
+    "skipped-directory-sync slow-sync",
+    "read-error short-read corrupt-read stale-page",
+    "partition delay cut",
+    "at-rest truncated-tail zero-page garbage-appended deleted-file rolled-back-file swapped-files",
+  ];
+  expect(faults.map((fault) => fault.name).join(" ")).toBe(names.join(" "));
 });
 
 it("gives every fault a name and a sentence of its own", () => {

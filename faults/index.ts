@@ -4,39 +4,108 @@
  */
 import { unknownName } from "../stores/contract.ts";
 import { atRest } from "./at-rest/bit-flip.ts";
+import { deletedFile } from "./at-rest/deleted-file.ts";
+import { garbageAppended } from "./at-rest/garbage-appended.ts";
+import { rolledBackFile } from "./at-rest/rolled-back-file.ts";
+import { swappedFiles } from "./at-rest/swapped-files.ts";
+import { truncatedTail } from "./at-rest/truncated-tail.ts";
+import { zeroPage } from "./at-rest/zero-page.ts";
 import type { Fault } from "./contract.ts";
+import { bitFlipWrite } from "./disk/bit-flip-write.ts";
+import { corruptRead } from "./disk/corrupt-read.ts";
 import { diskFull } from "./disk/disk-full.ts";
+import { fsyncgate } from "./disk/fsyncgate.ts";
+import { interruptedSync } from "./disk/interrupted-sync.ts";
+import { lateSyncError } from "./disk/late-sync-error.ts";
+import { lyingSync } from "./disk/lying-sync.ts";
+import { lyingWrite } from "./disk/lying-write.ts";
+import { misdirectedWrite } from "./disk/misdirected-write.ts";
+import { nameError } from "./disk/name-error.ts";
+import { readError } from "./disk/read-error.ts";
+import { readOnly } from "./disk/read-only.ts";
+import { revertingSync } from "./disk/reverting-sync.ts";
+import { shortRead } from "./disk/short-read.ts";
 import { shortWrite } from "./disk/short-write.ts";
+import { skippedDirectorySync } from "./disk/skipped-directory-sync.ts";
 import { slowSync } from "./disk/slow-sync.ts";
+import { slowWrite } from "./disk/slow-write.ts";
+import { stalePage } from "./disk/stale-page.ts";
 import { syncError } from "./disk/sync-error.ts";
 import { tornWrite } from "./disk/torn-write.ts";
+import { tornWriteError } from "./disk/torn-write-error.ts";
 import { writeError } from "./disk/write-error.ts";
+import { writebackError } from "./disk/writeback-error.ts";
 import { cut } from "./network/cut.ts";
 import { delay } from "./network/delay.ts";
 import { partition } from "./network/partition.ts";
 import { kill } from "./process/kill.ts";
 import { pause } from "./process/pause.ts";
+import { powerLoss } from "./process/power-loss.ts";
 import { stop } from "./process/stop.ts";
 
-export { buildInterposer, createDiskControl } from "./disk/interposer.ts";
+export { withoutInterposer as whyNotInterposed } from "./disk/on-disk.ts";
+export {
+  type BrokerOptions,
+  brokerBlindSpots,
+  brokerEnvironment,
+  brokered,
+  brokerUnavailable,
+  buildBroker,
+} from "./front-ends/broker.ts";
+export { type BrokerCost, measureBrokerCost } from "./front-ends/broker-cost.ts";
+export { buildPowerCut } from "./front-ends/build-power-cut.ts";
+export { buildInterposer, createDiskControl } from "./front-ends/interposer.ts";
+export { type CallCost, measureOverhead, type Overhead } from "./front-ends/overhead.ts";
+export {
+  createTrace,
+  parseTrace,
+  type ReadTrace,
+  readTrace,
+  type TraceFile,
+} from "./front-ends/trace-file.ts";
 export { type FaultLife, Nemesis } from "./nemesis.ts";
 export { createLink } from "./network/proxy.ts";
 
 /** Every fault that can be named. */
 export const faults: readonly Fault[] = [
   kill,
+  powerLoss,
   pause,
   stop,
   shortWrite,
   tornWrite,
+  tornWriteError,
   writeError,
+  lyingWrite,
+  misdirectedWrite,
+  bitFlipWrite,
+  slowWrite,
   diskFull,
+  readOnly,
+  nameError,
   syncError,
+  fsyncgate,
+  writebackError,
+  revertingSync,
+  lateSyncError,
+  lyingSync,
+  interruptedSync,
+  skippedDirectorySync,
   slowSync,
+  readError,
+  shortRead,
+  corruptRead,
+  stalePage,
   partition,
   delay,
   cut,
   atRest,
+  truncatedTail,
+  zeroPage,
+  garbageAppended,
+  deletedFile,
+  rolledBackFile,
+  swappedFiles,
 ];
 
 /**

@@ -12,10 +12,7 @@ import { closeSync, openSync, readSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import type { Fault, FaultTarget } from "../contract.ts";
-import { filesMatching, nextContent, usedBytes } from "./log-files.ts";
-
-/** [0, 1) in steps of a millionth: `fc.double` would mostly draw the two ends. */
-const fraction = fc.nat(999_999).map((n) => n / 1_000_000);
+import { fraction, nextContent, pick, usedFiles } from "./log-files.ts";
 
 export const atRest: Fault = {
   name: "at-rest",
@@ -30,18 +27,15 @@ export const atRest: Fault = {
   },
 };
 
-/** `undefined` when there is no content to damage, or the store still runs: damage under a live store is another fault. */
+/** `undefined` when there is no content to damage. */
 function flip(
-  { node, dataDir, logFiles }: FaultTarget,
+  target: FaultTarget,
   fileFraction: number,
   byteFraction: number,
   bit: number,
 ): Readonly<Record<string, unknown>> | undefined {
-  if (node.running()) return undefined;
-  const files = filesMatching(dataDir, logFiles)
-    .map((file) => ({ file, used: usedBytes(join(dataDir, file)) }))
-    .filter(({ used }) => used > 0);
-  const chosen = files[Math.floor(fileFraction * files.length)];
+  const { dataDir } = target;
+  const chosen = pick(usedFiles(target), fileFraction);
   if (!chosen) return undefined;
   const descriptor = openSync(join(dataDir, chosen.file), "r+");
   try {

@@ -1,6 +1,8 @@
 /** Which files of a data directory are the store's log, and how much of each is in use. */
 import { closeSync, fstatSync, openSync, readdirSync, readSync, statSync } from "node:fs";
 import { join, sep } from "node:path";
+import fc from "fast-check";
+import type { FaultTarget } from "../contract.ts";
 
 const chunkBytes = 64 * 1024;
 
@@ -12,6 +14,36 @@ export function filesMatching(dataDir: string, glob: string): string[] {
     .map((path) => path.split(sep).join("/"))
     .filter((path) => pattern.test(path))
     .sort();
+}
+
+/** A log file with content. */
+export interface UsedFile {
+  /** Relative to the data directory. */
+  readonly file: string;
+  /** Where the last byte that is not zero ends. */
+  readonly used: number;
+  /** Last by name, or the one written to last: damage to its end looks like an earlier end of the log. */
+  readonly newest: boolean;
+}
+
+/** [0, 1) in steps of a millionth: `fc.double` would mostly draw the two ends. */
+export const fraction = fc.nat(999_999).map((n) => n / 1_000_000);
+
+/** The element at this fraction of a list. */
+export function pick<T>(list: readonly T[], at: unknown): T | undefined {
+  return list[Math.floor(Number(at) * list.length)];
+}
+
+/** The log files that have content, by name; none while the store runs: damage under a live store is another fault. */
+export function usedFiles({ node, dataDir, logFiles }: FaultTarget): UsedFile[] {
+  if (node.running()) return [];
+  const found = filesMatching(dataDir, logFiles)
+    .map((file) => ({ file, used: usedBytes(join(dataDir, file)) }))
+    .filter(({ used }) => used > 0);
+  const modified = found.map(({ file }) => statSync(join(dataDir, file)).mtimeMs);
+  const latest = Math.max(...modified);
+  const written = modified.filter((time) => time === latest).length === 1 ? modified.indexOf(latest) : -1;
+  return found.map((one, place) => ({ ...one, newest: place === found.length - 1 || place === written }));
 }
 
 /**

@@ -5,9 +5,9 @@ import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
 import type { Store } from "../../stores/contract.ts";
 import type { Fault, FaultParameters, FaultTarget, Machine } from "../contract.ts";
-import { findWorkingCompiler } from "./build-interposer.ts";
+import { findWorkingCompiler } from "../front-ends/build-interposer.ts";
+import { InterposedDirectory } from "../front-ends/fixtures/interposed.ts";
 import { diskFull } from "./disk-full.ts";
-import { InterposedDirectory } from "./fixtures/interposed.ts";
 import { shortWrite } from "./short-write.ts";
 import { slowSync } from "./slow-sync.ts";
 import { syncError } from "./sync-error.ts";
@@ -53,7 +53,10 @@ describe.each(diskFaults.map((fault) => [fault.name, fault] as const))("%s", (_n
     expect(fault.unavailable(store, machine)).toBeUndefined();
     expect(fault.unavailable(store, { platform: "darwin", root: false })).toMatch(/Linux/);
     expect(fault.unavailable(store, { platform: "linux", root: false })).toMatch(/compiler; install gcc/);
-    expect(fault.unavailable({ ...store, interposable: false }, machine)).toMatch(/statically linked/);
+    const isStatic = { ...store, interposable: false };
+    expect(fault.unavailable(isStatic, { ...machine, noBroker: "no seccomp; allow it" })).toMatch(
+      /no seccomp/,
+    );
     expect(fault.unavailable({ ...store, performs: [] }, machine)).toMatch(/no regular/);
   });
 

@@ -12,6 +12,7 @@ export const slowSync: Fault = {
   summary: "every sync takes some milliseconds longer",
   when: "passing",
   mechanism: "interposer",
+  onlyWhenAsked: "it slows the run",
   unavailable: (store, machine) => withoutInterposer(store, machine, "sync"),
   parameters: () =>
     fc.record({

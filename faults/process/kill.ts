@@ -31,9 +31,7 @@ type Moment = "time" | "write" | "sync" | "rename";
 
 /** Only operations that the store performs regularly: at another the kill might never come. */
 function momentsOf(store: Store): Moment[] {
-  return store.interposable === false
-    ? ["time"]
-    : ["time", ...(store.performs ?? (["write", "sync"] as const)).filter((at) => at !== "grow")];
+  return ["time", ...(store.performs ?? (["write", "sync"] as const)).filter((at) => at !== "grow")];
 }
 
 /** Renames are rarer than the rest by orders of magnitude. */
