@@ -5,8 +5,22 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { DiskControl, FaultTarget, Link } from "../faults/contract.ts";
-import { buildInterposer, createDiskControl, createLink } from "../faults/index.ts";
-import { type Durability, type Endpoint, ScenarioError, type Store } from "../stores/contract.ts";
+import {
+  brokerEnvironment,
+  brokered,
+  brokerUnavailable,
+  buildBroker,
+  buildInterposer,
+  createDiskControl,
+  createLink,
+} from "../faults/index.ts";
+import {
+  type Durability,
+  type Endpoint,
+  type Launch,
+  ScenarioError,
+  type Store,
+} from "../stores/contract.ts";
 import type { Place } from "./clients/recording-client.ts";
 import { findCompiler } from "./machine.ts";
 import type { RunDirectory } from "./run-directory.ts";
@@ -27,6 +41,21 @@ export interface ClusterOptions {
   readonly clients: number;
   /** Preload the interposer where the store and the machine allow it. */
   readonly interposed: boolean;
+  /**
+   * Clients connect to the node itself, with no proxy between: a trace names the ports of the store's peers, which must
+   * be the clients' own for an acknowledgement to be placed in it. There are no links then.
+   */
+  readonly direct?: boolean;
+  /** Keep what pages held before they were last written; see `Fault.needsOlderPages`. */
+  readonly keepPages?: boolean;
+  /** What the store's processes need in their environment to write a trace, as from `createTrace`. */
+  readonly traceEnvironment?: Readonly<Record<string, string>>;
+  /** Launch the store with the small files that an exploration wants. */
+  readonly explored?: boolean;
+  /** Where the interposer's control files go: a directory that is removed with all that is in it. Default: in memory. */
+  readonly controlDirectory?: string;
+  /** Called once an epoch, when the store's own launch has prepared the data directory and nothing runs in it yet. */
+  readonly onPrepared?: (dataDir: string) => void;
 }
 
 export type StartOutcome =
@@ -43,6 +72,10 @@ export interface NodeExit {
   readonly lastLine: string;
 }
 
+/** Nobody listens on port 0: a client that connects while no process has been started is refused. */
+const nowhere: Endpoint = { host: "127.0.0.1", port: 0 };
+
+type InterposedDisk = ReturnType<typeof createDiskControl>;
 type ProxyLink = Awaited<ReturnType<typeof createLink>>;
 
 const readyDeadlineMs = 10_000;
@@ -51,13 +84,13 @@ const portAttempts = 5;
 export class Cluster {
   readonly #options: ClusterOptions;
   readonly #supervisor: Supervisor;
-  readonly #interposer: string | undefined;
+  readonly #frontEnd: FrontEnd | undefined;
   readonly #nodes: ClusterNode[] = [];
 
   /** @throws ScenarioError when the interposer is needed and cannot be built. */
   static async open(options: ClusterOptions): Promise<Cluster> {
-    const interposer = options.interposed && options.store.interposable !== false ? await built() : undefined;
-    const cluster = new Cluster(options, createSupervisor({ runsDir: options.runsDir }), interposer);
+    const frontEnd = options.interposed ? await built(options.store) : undefined;
+    const cluster = new Cluster(options, createSupervisor({ runsDir: options.runsDir }), frontEnd);
     try {
       await cluster.#openNode("n1");
     } catch (error) {
@@ -67,10 +100,10 @@ export class Cluster {
     return cluster;
   }
 
-  private constructor(options: ClusterOptions, supervisor: Supervisor, interposer: string | undefined) {
+  private constructor(options: ClusterOptions, supervisor: Supervisor, frontEnd: FrontEnd | undefined) {
     this.#options = options;
     this.#supervisor = supervisor;
-    this.#interposer = interposer;
+    this.#frontEnd = frontEnd;
   }
 
   /** Every node gets an empty data directory; returns the first. */
@@ -90,7 +123,7 @@ export class Cluster {
   }
 
   async #openNode(name: string): Promise<void> {
-    const node = new ClusterNode(name, this.#options, this.#supervisor, this.#interposer);
+    const node = new ClusterNode(name, this.#options, this.#supervisor, this.#frontEnd);
     this.#nodes.push(node);
     await node.openLinks();
   }
@@ -101,7 +134,7 @@ export class ClusterNode {
   readonly name: string;
   readonly #options: ClusterOptions;
   readonly #supervisor: Supervisor;
-  readonly #interposer: string | undefined;
+  readonly #frontEnd: FrontEnd | undefined;
   readonly #links: ProxyLink[] = [];
   #dataDir = "";
   #disk: ReturnType<typeof createDiskControl> | undefined;
@@ -109,15 +142,19 @@ export class ClusterNode {
   #incarnation = -1;
   #killedByUs = false;
   #stoppedAt = 0;
+  #prepared = false;
+  #traceEnvironment: Readonly<Record<string, string>>;
 
-  constructor(name: string, options: ClusterOptions, supervisor: Supervisor, interposer: string | undefined) {
+  constructor(name: string, options: ClusterOptions, supervisor: Supervisor, frontEnd: FrontEnd | undefined) {
     this.name = name;
     this.#options = options;
+    this.#traceEnvironment = options.traceEnvironment ?? {};
     this.#supervisor = supervisor;
-    this.#interposer = interposer;
+    this.#frontEnd = frontEnd;
   }
 
   async openLinks(): Promise<void> {
+    if (this.#options.direct) return;
     for (let client = 0; client < this.#options.clients; client++) {
       const target = () => (this.running() ? this.#process?.endpoint : undefined);
       this.#links.push(await createLink({ name: `c${client}-${this.name}`, target }));
@@ -127,10 +164,36 @@ export class ClusterNode {
   async openEpoch(epoch: number): Promise<void> {
     this.#dataDir = join(this.#options.directory.dataDir, `e${epoch}-${this.name}`);
     mkdirSync(this.#dataDir, { recursive: true });
-    if (this.#interposer) {
-      this.#disk = createDiskControl({ dataDir: this.#dataDir, logGlob: this.#logFiles() });
-      this.#supervisor.removeLater(this.#disk.path);
+    this.#prepared = false;
+    if (this.#frontEnd) {
+      const { controlDirectory } = this.#options;
+      this.#disk = createDiskControl({
+        dataDir: this.#dataDir,
+        logGlob: this.#logFiles(),
+        keepPages: this.#options.keepPages === true,
+        ...(controlDirectory === undefined ? {} : { directory: controlDirectory }),
+      });
+      if (controlDirectory === undefined) this.#supervisor.removeLater(this.#disk.path);
     }
+  }
+
+  /** From the next start on the node's processes get this added to their environment, as from `createTrace`. */
+  traceInto(environment: Readonly<Record<string, string>>): void {
+    this.#traceEnvironment = environment;
+  }
+
+  /** For rules that must be in force before the node is started; absent without an interposer. */
+  get disk(): InterposedDisk["control"] | undefined {
+    return this.#disk?.control;
+  }
+
+  /** What the interposer met in this epoch and could not see or keep, one sentence each. */
+  blindSpots(): readonly string[] {
+    return this.#disk?.control.blindSpots() ?? [];
+  }
+
+  get dataDir(): string {
+    return this.#dataDir;
   }
 
   async closeEpoch(): Promise<void> {
@@ -149,16 +212,27 @@ export class ClusterNode {
 
   /** `port in use` is our bad luck and no fault of the store: somebody took the port that was free a moment ago. */
   async #startOnce(mayRetry: boolean): Promise<StartOutcome | "port in use"> {
-    const { store, durability, directory } = this.#options;
-    const settings = { name: this.name, dir: this.#dataDir, port: await freePort(), durability };
+    const { store, durability, directory, explored } = this.#options;
+    const settings = {
+      name: this.name,
+      dir: this.#dataDir,
+      port: await freePort(),
+      durability,
+      ...(explored ? { explored } : {}),
+    };
     const launch = await store.launch(settings);
+    if (!this.#prepared) this.#options.onPrepared?.(this.#dataDir);
+    this.#prepared = true;
     const insideBefore = this.#disk?.control.processesInside() ?? 0;
     this.#killedByUs = false;
     try {
       this.#process = await this.#supervisor.start({
-        launch,
+        launch: this.#frontEnd?.launch(launch) ?? launch,
         node: settings,
-        environment: this.#interposer && this.#disk ? this.#disk.environment(this.#interposer) : {},
+        environment: {
+          ...(this.#frontEnd && this.#disk ? this.#frontEnd.environment(this.#disk) : {}),
+          ...this.#traceEnvironment,
+        },
         logFile: directory.storeLog,
         deadlineMs: readyDeadlineMs,
       });
@@ -171,7 +245,7 @@ export class ClusterNode {
     if (this.#disk && this.#disk.control.processesInside() === insideBefore) {
       await this.kill();
       throw new ScenarioError(
-        `the interposer is not inside ${launch.program}: a statically linked or setuid program ignores it; leave out disk faults with --fault kill,pause,stop,partition,delay,cut, or set interposable: false in its Store`,
+        `the interposer is not inside ${launch.program}: a statically linked or setuid program ignores it; set interposable: false in its Store, and the broker is used${this.#options.explored ? "" : "; or leave out disk faults with --fault kill,pause,stop,partition,delay,cut"}`,
       );
     }
     this.#incarnation++;
@@ -227,14 +301,17 @@ export class ClusterNode {
     };
   }
 
-  /** Where one client finds this node: at its own link. */
+  /** Where one client finds this node: at its own link, or at the node itself when clients connect directly. */
   place(client: number): Place {
     const link = this.#links[client];
-    if (!link) throw new Error(`client ${client} has no link to ${this.name}`);
-    const endpoint: Endpoint = link.endpoint;
+    const direct = this.#options.direct === true;
+    if (!link && !direct) throw new Error(`client ${client} has no link to ${this.name}`);
+    const endpoint = (): Endpoint => (direct ? this.#process?.endpoint : link?.endpoint) ?? nowhere;
     const control = this.#disk?.control;
     return {
-      endpoint,
+      get endpoint() {
+        return endpoint();
+      },
       node: this.name,
       incarnation: () => (this.running() ? this.#incarnation : undefined),
       ...(control ? { syncCounts: () => control.syncCounts() } : {}),
@@ -246,8 +323,29 @@ export class ClusterNode {
   }
 }
 
-/** The interposer, or `undefined` where there is no compiler; then disk faults were left out aloud already. */
-async function built(): Promise<string | undefined> {
-  if (process.platform !== "linux") return undefined;
-  return findCompiler() ? buildInterposer() : undefined;
+/** How the disk calls of a store are reached. */
+interface FrontEnd {
+  readonly mechanism: "interposer" | "broker";
+  launch(launch: Launch): Launch;
+  environment(disk: InterposedDisk): Readonly<Record<string, string>>;
+}
+
+/** Undefined where there is no compiler, or the broker is not permitted; then disk faults were left out aloud already. */
+async function built(store: Store): Promise<FrontEnd | undefined> {
+  if (process.platform !== "linux" || !findCompiler()) return undefined;
+  if (store.interposable === false) {
+    if (await brokerUnavailable()) return undefined;
+    const broker = await buildBroker();
+    return {
+      mechanism: "broker",
+      launch: (launch) => brokered(launch, broker),
+      environment: brokerEnvironment,
+    };
+  }
+  const library = await buildInterposer();
+  return {
+    mechanism: "interposer",
+    launch: (launch) => launch,
+    environment: (disk) => disk.environment(library),
+  };
 }

@@ -27,6 +27,11 @@ export interface RunDirectory {
   readonly resultsFile: string;
   /** Data directories of the store, one per epoch. */
   readonly dataDir: string;
+  /** Of a traced run: the trace, what it began with, and what is needed to understand it (traced-run-files.ts). */
+  readonly traceFile: string;
+  readonly traceRecordFile: string;
+  readonly baseDir: string;
+  readonly baseFile: string;
 }
 
 /** The places inside a run's directory. */
@@ -40,6 +45,10 @@ export function runDirectoryAt(path: string): RunDirectory {
     storeLog: at("store.log"),
     resultsFile: at("results.json"),
     dataDir: at("data"),
+    traceFile: at("trace.bin"),
+    traceRecordFile: at("trace.json"),
+    baseDir: at("base"),
+    baseFile: at("base.json"),
   };
 }
 

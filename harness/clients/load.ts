@@ -42,6 +42,37 @@ async function sendOne(load: LoadClient, pacer: ClosedLoopPacer, signal: AbortSi
   }
 }
 
+/** One request of a script, and which client sends it. */
+export interface ScriptedRequest {
+  readonly client: number;
+  readonly request: Request;
+}
+
+/**
+ * Sends a fixed list of requests: each client its own, in order, one at a time, all clients at once. What ends as `fail`
+ * or `info` is not sent again. Returns when all are sent, the signal aborts, or nobody can connect for `deadlineMs`.
+ */
+export async function sendScript(
+  clients: readonly LoadClient[],
+  script: readonly ScriptedRequest[],
+  deadlineMs: number,
+  signal: AbortSignal,
+): Promise<void> {
+  await Promise.all(
+    clients.map(async ({ client }, index) => {
+      const own = script.filter((scripted) => scripted.client === index);
+      let connectBy = performance.now() + deadlineMs;
+      for (let next = 0; next < own.length && !signal.aborted; ) {
+        if (await client.connect()) {
+          await client.perform(own[next++]!.request);
+          connectBy = performance.now() + deadlineMs;
+        } else if (performance.now() > connectBy) return;
+        else await sleep(reconnectPauseMs);
+      }
+    }),
+  );
+}
+
 /** How a phase of requests that have to succeed ended; `unanswered` names the first that did not. */
 export interface Thoroughness {
   readonly answered: number;

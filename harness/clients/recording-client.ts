@@ -82,6 +82,7 @@ export class RecordingClient {
     });
     const reply = await connection.client.execute(request, deadlineMs);
     const completed = reply.type === "ok" ? place.syncCounts?.().completed : undefined;
+    const end = reply.type === "info" ? undefined : connection.client.replyEnd?.();
     record({
       time: clock.now(),
       process,
@@ -92,6 +93,7 @@ export class RecordingClient {
       ...(reply.type === "ok" ? { value: reply.value ?? null } : { error: reply.error }),
       ...(reply.type === "ok" && reply.matched !== undefined ? { matched: reply.matched } : {}),
       ...(completed === undefined ? {} : { syncCompleted: completed }),
+      ...(end === undefined ? {} : { replyPort: end.localPort, replyBytes: end.bytes }),
     });
     if (reply.type === "info") this.#retire();
     else if (connection.client.closed) this.disconnect();

@@ -10,6 +10,11 @@ export class RunClock {
     return Number(process.hrtime.bigint() - this.#startNs);
   }
 
+  /** Its time 0 as a reading of CLOCK_MONOTONIC, ns. */
+  startNs(): number {
+    return Number(this.#startNs);
+  }
+
   /** Converts a CLOCK_MONOTONIC reading in ns (as a double, exact for 104 days of uptime) to ns since the start. */
   fromMonotonic(monotonicNs: number): number {
     return monotonicNs - Number(this.#startNs);

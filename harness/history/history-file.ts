@@ -250,6 +250,8 @@ function eventOf(raw: Record<string, unknown>, number: number, options: HistoryF
     ...optional("readBack", isBoolean, "true or false"),
     ...optional("syncsBegun", isCount, "a whole number from 0"),
     ...optional("syncCompleted", isCount, "a whole number from 0"),
+    ...optional("replyPort", isCount, "a whole number from 0"),
+    ...optional("replyBytes", isCount, "a whole number from 0"),
   };
 }
 

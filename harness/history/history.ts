@@ -120,5 +120,7 @@ function operationOf(call: HistoryEvent, completion: HistoryEvent | undefined, b
     readBack: call.readBack === true,
     ...(call.syncsBegun === undefined ? {} : { syncsBegun: call.syncsBegun }),
     ...(completion?.syncCompleted === undefined ? {} : { syncCompleted: completion.syncCompleted }),
+    ...(completion?.replyPort === undefined ? {} : { replyPort: completion.replyPort }),
+    ...(completion?.replyBytes === undefined ? {} : { replyBytes: completion.replyBytes }),
   };
 }

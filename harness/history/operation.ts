@@ -37,6 +37,10 @@ export interface HistoryEvent {
   readonly syncsBegun?: number;
   /** On completion: the highest begin-number of any sync of the log that has completed with success. */
   readonly syncCompleted?: number;
+  /** On completion: the client's TCP port, when the client tells where its replies end. */
+  readonly replyPort?: number;
+  /** On completion: bytes received on that connection when the reply was complete. */
+  readonly replyBytes?: number;
 }
 
 /** An invocation and its completion. */
@@ -70,6 +74,9 @@ export interface Operation {
   readonly readBack: boolean;
   readonly syncsBegun?: number;
   readonly syncCompleted?: number;
+  /** Where its reply ended: the client's TCP port, and bytes received on that connection by then. */
+  readonly replyPort?: number;
+  readonly replyBytes?: number;
 }
 
 /** A start of a node: from this rank on, nothing sent to an earlier incarnation can still take effect. */

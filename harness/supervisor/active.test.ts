@@ -130,11 +130,11 @@ it("knows nothing to heal where nothing ever ran", async () => {
   expect(await healLeftovers(join(runsDir, "missing"))).toEqual([]);
 });
 
-it("keeps the owner's identity and every child in the record", () => {
+it("keeps the owner's identity and every living child in the record", () => {
   const mine = openActiveRecord(runsDir);
   mine.addChild({ pid: 7, startTime: "8" });
-  mine.addChild({ pid: 9, startTime: "10" });
   mine.removeChild({ pid: 7, startTime: "8" });
+  mine.addChild({ pid: 9, startTime: "10" });
   const record = JSON.parse(readFileSync(mine.path, "utf8"));
   expect(record.owner).toEqual({ pid: process.pid, startTime: ownStartTime() });
   expect(record.children).toEqual([{ pid: 9, startTime: "10" }]);

@@ -45,7 +45,7 @@ type Record = z.infer<typeof recordSchema>;
 /** A record of another pid namespace that is older than this belongs to a container that is long gone. */
 const foreignRecordMs = 24 * 3_600_000;
 
-/** This process's own record. All methods are synchronous, and on disk when they return. */
+/** This process's own record. What is added is on disk when the method returns. */
 export interface ActiveRecord {
   /** Unique to this record; every child carries `ACKED_RUN=<runId>`. */
   readonly runId: string;
@@ -53,6 +53,7 @@ export interface ActiveRecord {
   readonly path: string;
   children(): readonly ProcessIdentity[];
   addChild(child: ProcessIdentity): void;
+  /** Forgets a child that is gone. Written with the next change: thousands of short-lived children come and go. */
   removeChild(child: ProcessIdentity): void;
   /**
    * Promises that this path (an `acked-…` file or directory directly below a temporary directory) will be removed.
@@ -105,10 +106,12 @@ export function openActiveRecord(runsDir: string): ActiveRecord {
     children: () => record.children,
     addChild: (child) =>
       save({ children: [...record.children, { pid: child.pid, startTime: child.startTime }] }),
-    removeChild: (child) =>
-      saveIfPossible({
-        children: record.children.filter((one) => one.pid !== child.pid || one.startTime !== child.startTime),
-      }),
+    removeChild(child) {
+      const others = record.children.filter(
+        (one) => one.pid !== child.pid || one.startTime !== child.startTime,
+      );
+      record = { ...record, children: others };
+    },
     addTemporary(added) {
       if (!mayRemove(added)) {
         throw new Error(`${added} is not an acked-… path directly below a temporary directory`);

@@ -15,7 +15,7 @@
  * Between the check of a start time and the signal a pid could in theory be reused; Node offers no pidfd.
  */
 import { execFileSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { closeSync, existsSync, openSync, readdirSync, readSync } from "node:fs";
 
 /** True where /proc can be read: Linux. */
 export const hasProc: boolean = process.platform === "linux" && existsSync("/proc/self/stat");
@@ -81,6 +81,34 @@ export function treeOf(query: TreeQuery): ProcessIdentity[] {
     .map(({ pid, startTime }) => ({ pid, startTime }));
 }
 
+/** The roots that live and what descends from them: not what an exited parent has left, whatever mark it bears. */
+function descendantsOf(query: TreeQuery): ProcessIdentity[] {
+  if (!hasProc) return treeOf(query);
+  const found = query.roots.filter(isAlive).map(({ pid, startTime }) => ({ pid, startTime }));
+  for (const { pid } of found) {
+    // grows as it is walked
+    for (const child of childrenOf(pid)) {
+      const startTime = startTimeOf(child);
+      if (startTime !== undefined && child !== process.pid) found.push({ pid: child, startTime });
+    }
+  }
+  return found;
+}
+
+/** Empty where the kernel does not tell (CONFIG_PROC_CHILDREN), or the process is gone. */
+function childrenOf(pid: number): number[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`).flatMap((thread) =>
+      readFile(`/proc/${pid}/task/${thread}/children`)
+        .split(" ")
+        .filter((child) => child !== "")
+        .map(Number),
+    );
+  } catch {
+    return [];
+  }
+}
+
 /** Sends a signal to one process if it is still the one that was meant. Returns whether it was sent. */
 export function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals): boolean {
   return startTimeOf(identity.pid) === identity.startTime && sent(identity.pid, signal);
@@ -96,13 +124,13 @@ export function signalGroup(leader: ProcessIdentity, signal: NodeJS.Signals): bo
   return meant && sent(-leader.pid, signal);
 }
 
-/** Stops every member, until no new one turns up. Returns all of them. */
-export function stopTree(query: TreeQuery): ProcessIdentity[] {
+/** Stops every member, until no new one turns up. Returns all of them. `find` may be one that misses some. */
+export function stopTree(query: TreeQuery, find = treeOf): ProcessIdentity[] {
   for (const root of query.roots) signalGroup(root, "SIGSTOP");
   const stopped = new Map<number, ProcessIdentity>();
   for (let grew = true; grew; ) {
     grew = false;
-    for (const member of treeOf(query)) {
+    for (const member of find(query)) {
       if (stopped.get(member.pid)?.startTime === member.startTime) continue;
       signalProcess(member, "SIGSTOP");
       stopped.set(member.pid, member);
@@ -119,8 +147,8 @@ export function continueTree(query: TreeQuery): void {
 }
 
 /** Stop, then SIGKILL, for every member. Returns those that were signalled; they may take a moment to be gone. */
-export function killTree(query: TreeQuery): ProcessIdentity[] {
-  const members = stopTree(query);
+export function killTree(query: TreeQuery, find = treeOf): ProcessIdentity[] {
+  const members = stopTree(query, find);
   for (const root of query.roots) signalGroup(root, "SIGKILL");
   for (const member of members) signalProcess(member, "SIGKILL");
   return members;
@@ -135,14 +163,25 @@ export function killTree(query: TreeQuery): ProcessIdentity[] {
 export async function killTreeAndWait(query: TreeQuery, deadlineMs = 5_000): Promise<number> {
   const giveUpAt = performance.now() + deadlineMs;
   const killed = new Set<number>();
-  for (let pauseMs = 1; ; pauseMs = Math.min(pauseMs * 2, 50)) {
-    for (const member of killTree(query)) killed.add(member.pid);
+  // To look at every process of the machine, as `treeOf` does, is dear. So those that are easily found are killed first,
+  // and one look at everything shows whether that was all.
+  for (let find = descendantsOf; ; find = treeOf) {
+    const members = killTree(query, find);
+    for (const member of members) killed.add(member.pid);
+    await untilDead(members, giveUpAt);
     const alive = treeOf(query);
     if (alive.length === 0) return killed.size;
     if (performance.now() > giveUpAt) {
       const pids = alive.map((member) => member.pid).join(", ");
       throw new Error(`still alive ${deadlineMs} ms after SIGKILL: pid ${pids} (stuck in the kernel?)`);
     }
+  }
+}
+
+/** Resolves when none of them is alive, or it is too late. */
+async function untilDead(members: readonly ProcessIdentity[], giveUpAt: number): Promise<void> {
+  for (let pauseMs = 1; members.some(isAlive); pauseMs = Math.min(pauseMs * 2, 50)) {
+    if (performance.now() > giveUpAt) return;
     await new Promise((resolve) => setTimeout(resolve, pauseMs));
   }
 }
@@ -178,9 +217,27 @@ function isRootOrInItsGroup(
 function isMarked(stat: ProcessStat, query: TreeQuery): boolean {
   if (Number(stat.startTime) < Number(query.since) || isDead(stat)) return false;
   try {
-    return `\0${readFileSync(`/proc/${stat.pid}/environ`, "latin1")}`.includes(`\0${query.mark}\0`);
+    return `\0${readFile(`/proc/${stat.pid}/environ`)}`.includes(`\0${query.mark}\0`);
   } catch {
     return false; // another user's, or gone meanwhile
+  }
+}
+
+let readInto = Buffer.allocUnsafe(4096);
+
+/** A file of /proc, which has no size: `readFileSync` would allocate 64 KB for each of hundreds. */
+function readFile(path: string): string {
+  const fd = openSync(path, "r");
+  try {
+    let length = 0;
+    for (;;) {
+      const read = readSync(fd, readInto, length, readInto.length - length, null);
+      if (read === 0) return readInto.toString("latin1", 0, length);
+      length += read;
+      if (length === readInto.length) readInto = Buffer.concat([readInto], readInto.length * 2);
+    }
+  } finally {
+    closeSync(fd);
   }
 }
 
@@ -197,7 +254,7 @@ function allStats(): Map<number, ProcessStat> {
 function statOf(pid: number): ProcessStat | undefined {
   let line: string;
   try {
-    line = readFileSync(`/proc/${pid}/stat`, "latin1");
+    line = readFile(`/proc/${pid}/stat`);
   } catch {
     return undefined;
   }

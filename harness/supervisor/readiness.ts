@@ -4,7 +4,7 @@
  */
 import { readFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
-import type { Endpoint } from "../../stores/contract.ts";
+import { type Endpoint, RefusedToServe } from "../../stores/contract.ts";
 
 /** What a ready line says. */
 export interface ReadyLine {
@@ -39,24 +39,60 @@ export function lineSplitter(onLine: (line: string) => void): (chunk: Uint8Array
   };
 }
 
+/** What Redis, Valkey and Postgres print when they begin to listen. */
+const readyWords = /ready to accept connections/i;
+
+/** An end of the pauses between two attempts: the output of a process that says when it is worth another. */
+export class ReadyWords {
+  #said = false;
+  #wake: (() => void) | undefined;
+
+  /** A line that the process printed. */
+  line(text: string): void {
+    if (!readyWords.test(text)) return;
+    this.#said = true;
+    this.#wake?.();
+  }
+
+  /** Resolves after so many ms, or, once, as soon as the words have been said. */
+  pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => this.#wake?.(), this.#said ? 0 : ms);
+      this.#wake = () => {
+        clearTimeout(timer);
+        this.#said = false;
+        this.#wake = undefined;
+        resolve();
+      };
+    });
+  }
+}
+
+/** A store that starts in 10 ms is not waited for longer; one that takes seconds is not asked a thousand times. */
+const firstPauseMs = 4;
+const pauseMsMax = 20;
+
 /**
- * Resolves when the endpoint accepts a connection and the probe resolves. Tries again every 20 ms until `signal` is
- * aborted, then rejects with the last reason.
+ * Resolves when the endpoint accepts a connection and the probe resolves. Tries again after 4 ms, then ever more
+ * seldom up to every 20 ms, and at once when `words` have been said, until `signal` is aborted; then rejects with the
+ * last reason. A probe that throws `RefusedToServe` ends it at once.
  */
 export async function awaitPort(
   endpoint: Endpoint,
   probe: ((endpoint: Endpoint) => Promise<void>) | undefined,
   signal: AbortSignal,
+  words = new ReadyWords(),
 ): Promise<void> {
   const over = rejectOnAbort(signal);
-  for (;;) {
+  for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 1.5, pauseMsMax)) {
+    // A process has never listened yet when it has just been started.
+    await Promise.race([words.pause(pauseMs), over]);
     try {
       await Promise.race([accepts(endpoint).then(() => probe?.(endpoint)), over]);
       return;
     } catch (error) {
-      if (signal.aborted) throw error;
+      if (signal.aborted || error instanceof RefusedToServe) throw error;
     }
-    await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
 

@@ -4,7 +4,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { Launch } from "../../stores/contract.ts";
+import { type Launch, RefusedToServe } from "../../stores/contract.ts";
 import { childProgram } from "../package-root.ts";
 import { hasProc, isAlive, startTimeOf } from "./process-tree.ts";
 import { freePort } from "./readiness.ts";
@@ -221,4 +221,20 @@ describe("an acked that ends on its own", () => {
     if (hasProc) await expect.poll(() => alive(grandchild)).toBe(false);
     expect(existsSync(temporary)).toBe(false);
   });
+});
+
+it("asks with the signal that the launch names", async () => {
+  const child = await start({ ...fixture("serves", ["ignores-sigterm"]), stopSignal: "SIGINT" });
+  expect(await child.stop(5000)).toMatchObject({ signal: "SIGINT", forced: false });
+});
+
+it("does not wait for a store that says that it will not serve, and leaves nothing of it", async () => {
+  const port = await freePort();
+  const probe = async () => {
+    throw new RefusedToServe("its catalogue is damaged");
+  };
+  const error = await failure(start(fixture("serves", [`port=${port}`], { by: "port", probe }), { port }));
+  expect(error.kind).toBe("not-ready");
+  expect(error.message).toBe("n1 started, but it will not serve: its catalogue is damaged");
+  expect(supervisor.running()).toEqual([]);
 });

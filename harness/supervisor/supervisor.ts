@@ -14,12 +14,12 @@
  */
 import type { ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { chmodSync, mkdirSync } from "node:fs";
+import { accessSync, chmodSync, constants, mkdirSync, statfsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
 import type { NodeProcess } from "../../faults/contract.ts";
-import type { Endpoint, Launch, NodeSettings } from "../../stores/contract.ts";
+import { type Endpoint, type Launch, type NodeSettings, RefusedToServe } from "../../stores/contract.ts";
 import { type ActiveRecord, openActiveRecord } from "./active.ts";
 import {
   continueTree,
@@ -33,7 +33,7 @@ import {
   stopTree,
   type TreeQuery,
 } from "./process-tree.ts";
-import { awaitPort, isListening, lineSplitter, parseReadyLine } from "./readiness.ts";
+import { awaitPort, isListening, lineSplitter, parseReadyLine, ReadyWords } from "./readiness.ts";
 import { openStoreLog, type StoreLog } from "./store-log.ts";
 
 export interface SupervisorOptions {
@@ -85,7 +85,7 @@ export interface SupervisedProcess extends NodeProcess {
   readonly exited: Promise<Exit>;
   /** How it exited, if it has. */
   exit(): Exit | undefined;
-  /** SIGTERM to its process group; after the deadline `kill`. Resolves when nothing of the tree is alive. */
+  /** SIGTERM, or what the launch says asks it to stop, to its process group; after the deadline `kill`. Resolves when nothing of the tree is alive. */
   stop(deadlineMs: number): Promise<Stopped>;
   /**
    * Stops, then kills the whole tree; resolves when nothing of it is alive. Also after it exited, for what it left.
@@ -124,8 +124,11 @@ export interface Supervisor {
   start(options: StartOptions): Promise<SupervisedProcess>;
   /** The processes that have not exited. */
   running(): readonly SupervisedProcess[];
-  /** Creates an `acked-…` directory (mode 0755, short path) that is removed at `close`, or by the next start. */
-  temporaryDirectory(label: string): string;
+  /**
+   * Creates an `acked-…` directory (mode 0755, short path) that is removed at `close`, or by the next start; in memory
+   * (/dev/shm) when that is asked for and so many bytes are free there.
+   */
+  temporaryDirectory(label: string, inMemoryBytes?: number): string;
   /** Has a path removed at `close`, or by the next start. Call it before creating the path; see active.ts. */
   removeLater(path: string): void;
   /** Kills everything, removes temporary paths and the active record. Idempotent; later starts are refused. */
@@ -169,8 +172,9 @@ export function createSupervisor({ runsDir }: SupervisorOptions): Supervisor {
       supervised.exited.then(() => processes.delete(supervised));
       return supervised;
     },
-    temporaryDirectory(label) {
-      const path = join(tmpdir(), `acked-${label}-${randomBytes(4).toString("hex")}`);
+    temporaryDirectory(label, inMemoryBytes) {
+      const parent = inMemoryBytes !== undefined && hasMemory(inMemoryBytes) ? memory : tmpdir();
+      const path = join(parent, `acked-${label}-${randomBytes(4).toString("hex")}`);
       active.addTemporary(path);
       mkdirSync(path);
       chmodSync(path, 0o755); // whatever the umask: Postgres runs as another user
@@ -189,6 +193,19 @@ export function createSupervisor({ runsDir }: SupervisorOptions): Supervisor {
   };
 }
 
+const memory = "/dev/shm";
+
+/** Containers often have only 64 MB of it. */
+function hasMemory(bytes: number): boolean {
+  try {
+    accessSync(memory, constants.W_OK);
+    const { bavail, bsize } = statfsSync(memory);
+    return bavail * bsize >= bytes;
+  } catch {
+    return false;
+  }
+}
+
 /** A spawned process, ready or not. */
 interface Child {
   readonly name: string;
@@ -196,6 +213,7 @@ interface Child {
   readonly startedAt: number;
   readonly tree: TreeQuery;
   readonly stdout: NodeJS.ReadableStream;
+  readonly stderr: NodeJS.ReadableStream;
   readonly exited: Promise<Exit>;
   exit(): Exit | undefined;
   kill(): Promise<Exit>;
@@ -239,6 +257,7 @@ function spawnChild(options: StartOptions, active: ActiveRecord, mark: string, c
     startedAt,
     tree,
     stdout,
+    stderr,
     exited,
     exit,
     async kill() {
@@ -292,7 +311,8 @@ function watchExit(subprocess: ChildProcess, lastLine: () => string): Pick<Child
 
 /** What it printed last is read before its exit is told; a descendant may hold the pipes open, hence the limit. */
 function afterOutput(subprocess: ChildProcess, tell: () => void): void {
-  const limit = setTimeout(tell, 200);
+  // Behind the next look at the pipes: when acked itself was busy for as long, what was printed is still in them.
+  const limit = setTimeout(() => setImmediate(tell), 200);
   subprocess.once("close", () => {
     clearTimeout(limit);
     tell();
@@ -317,9 +337,10 @@ async function awaitReady(
       aborted(over.signal),
     ]);
     const readyAt = monotonicNs();
-    return supervise(child, { host: "127.0.0.1", port }, readyAt, report);
+    return supervise(child, { host: "127.0.0.1", port }, readyAt, report, options.launch.stopSignal);
   } catch (error) {
     await child.kill();
+    if (error instanceof RefusedToServe) throw refusedToServe(options, error);
     throw error;
   } finally {
     clearTimeout(deadline);
@@ -334,7 +355,14 @@ async function listening(
   over: AbortSignal,
 ): Promise<{ port: number; report: SupervisedProcess["report"] }> {
   if (launch.ready.by === "port") {
-    await awaitPort({ host: "127.0.0.1", port: node.port }, launch.ready.probe, over);
+    const words = new ReadyWords();
+    const outputs = [child.stdout, child.stderr].map((stream) => {
+      const split = lineSplitter((line) => words.line(line));
+      stream.on("data", split);
+      return { stream, split };
+    });
+    await awaitPort({ host: "127.0.0.1", port: node.port }, launch.ready.probe, over, words);
+    for (const { stream, split } of outputs) stream.off("data", split);
     if (child.exit()) return new Promise(() => {}); // somebody else answers on its port: the race tells of the exit
     return { port: node.port, report: undefined };
   }
@@ -354,6 +382,7 @@ function supervise(
   endpoint: Endpoint,
   readyAt: number,
   report: SupervisedProcess["report"],
+  stopSignal: NonNullable<Launch["stopSignal"]> = "SIGTERM",
 ): SupervisedProcess {
   const { identity, tree } = child;
   const signalTree = {
@@ -361,7 +390,7 @@ function supervise(
     SIGSTOP: () => stopTree(tree),
     SIGCONT: () => continueTree(tree),
     // To the group, as a terminal does: members in sessions of their own are the store's to tell.
-    SIGTERM: () => signalGroup(identity, "SIGTERM"),
+    SIGTERM: () => signalGroup(identity, stopSignal),
   };
   return {
     name: child.name,
@@ -415,6 +444,10 @@ function notLaunched({ launch, node }: StartOptions): StartError {
     "not-launched",
     `${node.name} could not be started: "${launch.program}" is not a program that can be run here (is it installed, and in PATH?).`,
   );
+}
+
+function refusedToServe({ node }: StartOptions, { message }: RefusedToServe): StartError {
+  return new StartError("not-ready", `${node.name} started, but it will not serve: ${message}`);
 }
 
 function exitedEarly(options: StartOptions, exit: Exit): StartError {

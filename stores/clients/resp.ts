@@ -284,10 +284,14 @@ export class RespConnection {
   #timer: NodeJS.Timeout | undefined;
   #timerAt = Number.POSITIVE_INFINITY;
   #failure: RespConnectionError | undefined;
+  readonly #localPort: number;
+  #receivedBytes = 0;
 
   private constructor(socket: Socket, where: string) {
     this.#socket = socket;
     this.#where = where;
+    // Kept here because a socket forgets its address when it is destroyed.
+    this.#localPort = socket.localPort ?? 0;
     socket.on("data", (chunk: Buffer) => this.#received(chunk));
     socket.on("end", () => this.#fail("closed", `${where} closed the connection`));
     socket.on("error", (error) => this.#fail("closed", `the connection to ${where} broke: ${error.message}`));
@@ -324,6 +328,14 @@ export class RespConnection {
   }
 
   /**
+   * The local TCP port, and how many bytes have come in on this connection: with one request in flight and its reply
+   * complete, the place of that reply's last byte in the stream.
+   */
+  get received(): { readonly localPort: number; readonly bytes: number } {
+    return { localPort: this.#localPort, bytes: this.#receivedBytes };
+  }
+
+  /**
    * Sends one command and waits for its reply.
    *
    * @param deadlineMs ms to wait; beyond it the connection is closed.
@@ -345,6 +357,16 @@ export class RespConnection {
     return this.#exchange(commands.flatMap(encodedParts), commands.length, deadlineMs);
   }
 
+  /** Whatever `send` sends before it returns goes out together, as one write. */
+  inOneWrite<Result>(send: () => Result): Result {
+    this.#socket.cork();
+    try {
+      return send();
+    } finally {
+      this.#socket.uncork();
+    }
+  }
+
   /** Drops the connection at once; whatever is in flight rejects. Idempotent, never throws. */
   close(): void {
     this.#fail("closed", `the connection to ${this.#where} was closed by acked`);
@@ -364,6 +386,7 @@ export class RespConnection {
 
   #received(chunk: Buffer): void {
     if (this.#failure) return;
+    this.#receivedBytes += chunk.length;
     let replies: RespReply[];
     try {
       replies = this.#parser.push(chunk);

@@ -202,3 +202,35 @@ test("connecting waits while the store is loading, and no longer than its deadli
   await expect(connectRespClient(loading.endpoint, "kv", 80)).rejects.toThrow(/LOADING/);
   await expect(probeReadiness(loading.endpoint, 80)).rejects.toThrow(/LOADING/);
 });
+
+describe("where replies end", () => {
+  test("counts every byte received on the connection, greeting included, up to the last reply", async () => {
+    const { client } = await clientOf("kv", { SET: "+OK\r\n", GET: bulk("value") });
+    const greeting = "+PONG\r\n".length;
+    await client.execute({ workload: "kv", f: "write", key: "k", value: "v" }, 1000);
+    expect(client.replyEnd!().bytes).toBe(greeting + 5);
+    await client.execute({ workload: "kv", f: "read", key: "k" }, 1000);
+    expect(client.replyEnd!().bytes).toBe(greeting + 5 + bulk("value").length);
+  });
+
+  test("a transaction ends with the reply to its last command", async () => {
+    const done = "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+OK\r\n+OK\r\n";
+    const { client } = await clientOf("bank", { ...queued, EXEC: "*2\r\n+OK\r\n+OK\r\n" });
+    const reply = await client.execute(
+      { workload: "bank", f: "open", key: "bank", value: { a: 1, b: 2 } },
+      1000,
+    );
+    expect(reply).toEqual({ type: "ok" });
+    expect(client.replyEnd!().bytes).toBe("+PONG\r\n".length + done.length);
+  });
+
+  test("names the client's own port, and keeps it when the connection is gone", async () => {
+    const { client, server } = await clientOf("kv", { SET: "+OK\r\n" });
+    await client.execute({ workload: "kv", f: "write", key: "k", value: "v" }, 1000);
+    const { localPort } = client.replyEnd!();
+    expect(localPort).toBeGreaterThan(1023);
+    expect(localPort).not.toBe(server.endpoint.port);
+    client.close();
+    expect(client.replyEnd!()).toEqual({ localPort, bytes: 12 });
+  });
+});

@@ -293,6 +293,16 @@ class RespClient implements Client {
     return reply;
   }
 
+  readAll(requests: readonly Request[], deadlineMs: number): Promise<readonly Reply[]> {
+    const send = () => requests.map((request) => this.execute(request, deadlineMs));
+    return Promise.all(this.#connection.inOneWrite(send));
+  }
+
+  /** One request is in flight at a time, so all bytes received so far end with the last reply. */
+  replyEnd(): { readonly localPort: number; readonly bytes: number } {
+    return this.#connection.received;
+  }
+
   close(): void {
     this.#connection.close();
   }
