@@ -1,0 +1,215 @@
+/**
+ * The different crash states that an exploration has met: each is recovered once, twice over, and judged at every crash
+ * point at which it can occur. Where recoveries run beside each other (as processes), a state is judged when its recovery
+ * is there, at all the places at which it was met until then.
+ */
+import type { Finding } from "../checkers/contract.ts";
+import { quote } from "../models/register.ts";
+import { type SceneName, type SceneTally, sceneNames } from "./coverage.ts";
+import type { FindingsBook, Place } from "./explore-findings.ts";
+import type { SharedState } from "./explore-shared.ts";
+import { type Judgement, type Loss, nothingLost, type StateJudge } from "./judge/judge-state.ts";
+import type { Recovered, RecoveredValues } from "./judge/judge-state-values.ts";
+import {
+  type Recovery,
+  type StateRecoverer,
+  type TwoRecoveries,
+  UndecidedRecovery,
+} from "./recover/explore-recovery.ts";
+import type { CrashState } from "./states/crash-state.ts";
+
+/** One different state. */
+export interface Met {
+  recoveries: TwoRecoveries | undefined;
+  readonly waiting: ((recoveries: TwoRecoveries) => void)[];
+}
+
+export interface MetStatesOptions {
+  readonly recoverer: StateRecoverer;
+  readonly values: RecoveredValues;
+  readonly shared: SharedState;
+  readonly worker: number;
+  readonly book: FindingsBook;
+  /** Second recoveries are counted here. */
+  readonly twice: SceneTally;
+}
+
+const reasonsAtMost = 10;
+const notOpened =
+  "checks of a key at moments when nothing was owed of it: it had not been opened yet, or not been read since a restart that may lose writes";
+
+export class MetStates {
+  readonly #options: MetStatesOptions;
+  readonly #met = new Map<number, Met>();
+  readonly #running = new Set<Promise<void>>();
+  readonly #unknown = new Set<string>();
+  #failure: unknown;
+  #loss: Loss = nothingLost;
+
+  constructor(options: MetStatesOptions) {
+    this.#options = options;
+  }
+
+  /** Why something could not be decided, one sentence each. */
+  get unknown(): readonly string[] {
+    return [...this.#unknown];
+  }
+
+  /** The greatest permitted loss that was seen. */
+  get loss(): Loss {
+    return this.#loss;
+  }
+
+  /**
+   * The state, recovered or about to be. Waits while all lanes are busy.
+   *
+   * @param event power is lost after it.
+   * @throws whatever went wrong on our side in an earlier recovery.
+   */
+  async meet(state: CrashState, event: number, tally: SceneTally): Promise<Met> {
+    const name = state.identity;
+    const known = this.#met.get(name);
+    if (known) return known;
+    const met: Met = { recoveries: undefined, waiting: [] };
+    this.#met.set(name, met);
+    tally.distinct++;
+    const { lanes } = this.#options.recoverer;
+    const recovering = this.#recover(met, state, event, tally);
+    if (lanes === 1) {
+      await recovering;
+    } else {
+      const running = recovering.catch((error: unknown) => {
+        this.#failure ??= error;
+      });
+      this.#running.add(running);
+      running.finally(() => this.#running.delete(running));
+      await this.settled(lanes);
+    }
+    return met;
+  }
+
+  /** Waits until no more than so many recoveries are running. @throws what went wrong in one on our side. */
+  async settled(atMost: number): Promise<void> {
+    while (this.#running.size > atMost) await Promise.race(this.#running);
+    if (this.#failure) throw this.#failure;
+  }
+
+  /** Judges the state's first recovery, now or when it is there. */
+  visit(met: Met, judge: StateJudge, tally: SceneTally, event: number, place: () => Place): void {
+    this.whenRecovered(met, ({ first }) => this.judged(first, judge, tally, event, place));
+  }
+
+  whenRecovered(met: Met, then: (recoveries: TwoRecoveries) => void): void {
+    if (met.recoveries) then(met.recoveries);
+    else met.waiting.push(then);
+  }
+
+  /** Judges one recovery, and keeps what is wrong with it. */
+  judged(recovery: Recovery, judge: StateJudge, tally: SceneTally, event: number, place: () => Place): void {
+    tally.judged++;
+    if (recovery.refused !== undefined) this.found([didNotRecover(recovery.refused)], place);
+    else this.#keep(judge.judge(recovery.recovered, event), tally, place);
+  }
+
+  /** Judges what was recovered after reads had been served from what was recovered before. */
+  judgedServed(
+    served: Recovered,
+    recovery: Recovery,
+    judge: StateJudge,
+    tally: SceneTally,
+    event: number,
+    place: () => Place,
+  ): void {
+    tally.judged++;
+    if (recovery.refused !== undefined) this.found([didNotRecover(recovery.refused)], place);
+    else this.#keep(judge.judgeServed(served, recovery.recovered, event), tally, place);
+  }
+
+  found(findings: readonly Finding[], place: () => Place): void {
+    const { book, shared } = this.#options;
+    book.add(findings, shared.recovered, place);
+    shared.countFinding();
+  }
+
+  /** Runs one recovery in sight of whoever watches for one that never ends. */
+  async watched<Result>(event: number, recover: () => Promise<Result>): Promise<Result> {
+    const { shared, worker } = this.#options;
+    shared.begins(worker, event);
+    try {
+      return await recover();
+    } finally {
+      shared.ends(worker);
+    }
+  }
+
+  async #recover(met: Met, state: CrashState, event: number, tally: SceneTally): Promise<void> {
+    const { recoverer, shared, twice } = this.#options;
+    const { image } = state;
+    let recoveries: TwoRecoveries;
+    try {
+      recoveries = await this.watched(event, () => recoverer.recoverTwice(image));
+    } catch (error) {
+      if (!(error instanceof UndecidedRecovery)) throw error;
+      // It is judged nowhere: whoever waits for it waits in vain.
+      met.waiting.length = 0;
+      this.#doubt(event, error.message);
+      return;
+    }
+    if (recoveries.doubt !== undefined) this.#doubt(event, recoveries.doubt);
+    met.recoveries = recoveries;
+    tally.recovered++;
+    shared.countRecovered();
+    const { first, second } = recoveries;
+    if (first.recovered && second) {
+      if (!recoveries.secondKnown) {
+        twice.distinct++;
+        twice.recovered++;
+      }
+      twice.judged++;
+      const difference = this.#difference(first.recovered, second);
+      if (difference) this.found([difference], () => placeOf(state, sceneNames.twice, event));
+    }
+    for (const then of met.waiting.splice(0)) then(recoveries);
+  }
+
+  #doubt(event: number, sentence: string): void {
+    if (this.#unknown.size < reasonsAtMost) this.#unknown.add(`power loss after event ${event}: ${sentence}`);
+  }
+
+  #difference(first: Recovered, second: Recovery): Finding | undefined {
+    if (second.refused !== undefined) return didNotRecover(second.refused);
+    const { values } = this.#options;
+    const slot = values.firstDifference(first, second.recovered);
+    if (slot === -1) return undefined;
+    const { workload, key } = values.requests[slot]!;
+    const shown = (recovered: Recovered) => quote(values.valueOf(slot, recovered.values[slot]!));
+    return {
+      kind: "recovery-not-repeatable",
+      workload,
+      key,
+      operations: [],
+      sentence: `key ${key}: the first recovery showed ${shown(first)}, and the second, of the files as the first left them, ${shown(second.recovered)}`,
+    };
+  }
+
+  #keep({ findings, unknown, notJudged, loss }: Judgement, tally: SceneTally, place: () => Place): void {
+    if (findings.length > 0) this.found(findings, place);
+    for (const reason of unknown) if (this.#unknown.size < reasonsAtMost) this.#unknown.add(reason);
+    if (notJudged > 0) tally.leaveOut(notOpened, notJudged);
+    this.#loss = { writes: Math.max(this.#loss.writes, loss.writes), ms: Math.max(this.#loss.ms, loss.ms) };
+  }
+}
+
+/** Where a state is that one power loss left. */
+export function placeOf(state: CrashState, scene: SceneName, event: number): Place {
+  return {
+    scene,
+    event,
+    ...state.describe(),
+    state: { formatVersion: 1, scene, event, choice: state.choice },
+  };
+}
+
+function didNotRecover(sentence: string): Finding {
+  return { kind: "did-not-recover", operations: [], sentence: `the store did not come back: ${sentence}` };
+}

@@ -1,0 +1,465 @@
+/**
+ * One worker's share of an exploration: it follows the trace event by event, enumerates the crash states at every crash
+ * point, recovers and judges those whose hash falls to it, scene by scene.
+ *
+ * A *crash point* is an event after which the disk may hold something else than before it. The states of a crash point
+ * are judged there, and again at every acknowledgement until the next one: the disk is the same, and more is owed.
+ */
+import type { StorePromise } from "../../stores/contract.ts";
+import type { Workload } from "../../workloads/contract.ts";
+import type { CrashStateFinding, ExploredScene } from "../results.ts";
+import { type SceneName, SceneTally, sceneNames } from "./coverage.ts";
+import { type DiskImage, DiskModel } from "./disk/disk-model.ts";
+import { ModelledDisk } from "./disk/simulated-disk.ts";
+import { FindingsBook, type Place, type StatePath } from "./explore-findings.ts";
+import { type Met, MetStates, placeOf } from "./explore-met.ts";
+import type { SharedState } from "./explore-shared.ts";
+import { type Loss, StateJudge } from "./judge/judge-state.ts";
+import type { Recovered, RecoveredValues } from "./judge/judge-state-values.ts";
+import type { Obligations } from "./judge/obligations.ts";
+import type { StateRecoverer } from "./recover/explore-recovery.ts";
+import type { CrashState } from "./states/crash-state.ts";
+import { type CrashPoint, CrashStates, defaultEffort, type Effort } from "./states/enumerate.ts";
+import { profileByName } from "./states/profiles/index.ts";
+import type { Profile } from "./states/profiles/profile.ts";
+import type { TracedRunFiles } from "./traced/traced-run-files.ts";
+
+export interface ShareOptions {
+  readonly files: TracedRunFiles;
+  readonly base: DiskImage;
+  readonly workloads: readonly Workload[];
+  readonly promise: StorePromise;
+  readonly obligations: Obligations;
+  readonly values: RecoveredValues;
+  readonly profile: string;
+  readonly seed: number;
+  /** ms. */
+  readonly budgetMs: number;
+  readonly statesMax: number;
+  readonly stopAtFirst: boolean;
+  /** This worker's place among how many. */
+  readonly worker: number;
+  readonly workers: number;
+  readonly shared: SharedState;
+  readonly recoverer: StateRecoverer;
+  readonly onProgress: (progress: ShareProgress) => void;
+}
+
+export interface ShareProgress {
+  readonly scene: string;
+  /** 0 … 1. */
+  readonly done: number;
+  readonly findings: number;
+}
+
+/** What one worker found. */
+export interface Share {
+  readonly scenes: readonly ExploredScene[];
+  readonly findings: readonly CrashStateFinding[];
+  /** What the disk model could not follow, one sentence each: states may then be none that the disk could be in. */
+  readonly lacks: readonly string[];
+  /** Why something else is unknown, one sentence each. */
+  readonly unknown: readonly string[];
+  /** The greatest loss that the promise allows and that was seen. */
+  readonly loss: Loss;
+  /** Single keys really judged, and different recoveries seen. */
+  readonly keysJudged: number;
+  readonly differentRecoveries: number;
+  /** ms until every prefix of every crash point had been explored; absent when the time did not reach so far. */
+  readonly prefixesMs?: number;
+}
+
+/** How much of the time that is left when it begins each of these scenes may use. */
+const servedPart = 0.35;
+const duringPart = 0.5;
+const sampledPart = 0.35;
+const progressEveryMs = 200;
+/** What a pass leaves out when its time is over; of this one crash points are counted. */
+const everyCrashPoint = "crash points";
+/** A pass over some crash points only, whose end leaves nothing out: all of them are still to come. */
+const sampledCrashPoint = "crash points of a sample";
+/**
+ * A store that takes a process and tens of ms to recover is seen at all times of its run first, every 512th crash point,
+ * then closer and closer, and not only at the beginning for as long as the budget lasts.
+ */
+const strides = [512, 128, 32, 8] as const;
+const statesOfSample = 6;
+/** One that recovers in process is soon seen everywhere; what only grows with the run, as a loss does, shows at its end. */
+const glancedPart = 0.15;
+const glancedStride = 64;
+/** Of a long run so many places in all; every crash point has some events. */
+const glancesAtMost = 64;
+
+/** What finds most at least cost, everywhere before anything else: nothing, everything, and every prefix. */
+const easy: Effort = { exhaustive: 16, single: 0, random: 0, tears: 0 };
+
+export function exploreShare(options: ShareOptions): Promise<Share> {
+  return new Exploration(options).run();
+}
+
+/** What happens at the places of a trace. */
+interface Follower {
+  /** False when the time was over before the crash point had been explored. */
+  crashPoint(model: DiskModel, event: number): Promise<boolean>;
+  acknowledged(event: number): void;
+}
+
+class Exploration {
+  readonly #options: ShareOptions;
+  readonly #profile: Profile;
+  readonly #startedAt = performance.now();
+  readonly #endsAt: number;
+  readonly #tallies = new Map<SceneName, SceneTally>();
+  readonly #book: FindingsBook;
+  readonly #states: MetStates;
+  readonly #powerLoss: StateJudge;
+  readonly #processCrash: StateJudge;
+  /** By event: something was acknowledged at it. */
+  readonly #acknowledgements: Uint8Array;
+  /** By state: what power loss during its recovery leaves; and the event up to which that was explored. */
+  readonly #interrupted = new Map<Met, readonly Interrupted[]>();
+  #interruptedUntil = 0;
+  /** Each model is asked with one effort only. */
+  readonly #enumerators = new WeakMap<DiskModel, CrashStates>();
+  /** What the disk model could not follow. */
+  readonly #faults = new Set<string>();
+  #reportedAt = 0;
+
+  constructor(options: ShareOptions) {
+    const { workloads, promise, obligations, values, files, recoverer, shared, worker } = options;
+    this.#options = options;
+    this.#profile = profileByName(options.profile);
+    this.#endsAt = this.#startedAt + options.budgetMs;
+    this.#book = new FindingsBook(options.profile, this.#startedAt);
+    const common = { workloads, promise, obligations, values, epoch: files.record.epoch };
+    this.#powerLoss = new StateJudge({ ...common, crash: "powerLoss" });
+    this.#processCrash = new StateJudge({ ...common, crash: "processCrash" });
+    const twice = this.#tally(sceneNames.twice);
+    this.#states = new MetStates({ recoverer, values, shared, worker, book: this.#book, twice });
+    this.#acknowledgements = new Uint8Array(files.trace.events.length);
+    for (const { acknowledgedAt } of obligations.operations) {
+      if (Number.isFinite(acknowledgedAt)) this.#acknowledgements[acknowledgedAt] = 1;
+    }
+  }
+
+  async run(): Promise<Share> {
+    if (this.#options.promise.showsOnlyDurable === false) {
+      const why =
+        "what reads showed of writes that were never acknowledged: the store does not promise that it is durable";
+      this.#tally(sceneNames.powerLoss).leaveOut(why, null);
+    }
+    const inProcess = this.#options.recoverer.recover !== undefined;
+    const glance = Math.max(glancedStride, Math.round(this.#acknowledgements.length / glancesAtMost));
+    const sampledUntil = this.#part(inProcess ? glancedPart : sampledPart);
+    for (const stride of inProcess ? [glance] : strides) {
+      await this.#losePower(defaultEffort, sampledUntil, stride);
+    }
+    await this.#losePower(easy, this.#endsAt);
+    await this.#states.settled(0);
+    const prefixesMs = performance.now() - this.#startedAt;
+    const { crashPoints, crashPointsExplored } = this.#tally(sceneNames.powerLoss);
+    if (this.#options.recoverer.recover) {
+      await this.#crashServeLosePower(this.#part(servedPart));
+      await this.#losePowerDuringRecovery(this.#part(duringPart));
+    } else {
+      const why = "the store has no recovery in process, and a trace of every start would be needed";
+      this.#tally(sceneNames.during).leaveOut(why, null);
+      this.#tally(sceneNames.served).leaveOut(
+        `${why}; the traced run itself restarts once and serves reads`,
+        null,
+      );
+    }
+    await this.#losePower(defaultEffort, this.#endsAt);
+    if (this.#options.recoverer.recover) await this.#losePowerDuringRecovery(this.#endsAt);
+    await this.#states.settled(0);
+    return {
+      scenes: [...this.#tallies.values()].map((tally) => tally.result()),
+      findings: this.#book.all(),
+      lacks: [...this.#faults],
+      unknown: this.#states.unknown,
+      loss: this.#states.loss,
+      keysJudged: this.#powerLoss.keysJudged + this.#processCrash.keysJudged,
+      differentRecoveries: this.#options.values.size,
+      ...(crashPointsExplored === crashPoints ? { prefixesMs } : {}),
+    };
+  }
+
+  /**
+   * Power loss at every crash point; each different state is recovered twice when it is first met. With a stride only a
+   * few states of some crash points are looked at.
+   */
+  async #losePower(effort: Effort, endsAt: number, stride = 1): Promise<void> {
+    const tally = this.#tally(sceneNames.powerLoss);
+    const twice = this.#tally(sceneNames.twice);
+    let present: { readonly met: Met; readonly state: CrashState }[] = [];
+    const judge = (met: Met, state: CrashState, event: number) =>
+      this.#states.visit(met, this.#powerLoss, tally, event, () =>
+        placeOf(state, sceneNames.powerLoss, event),
+      );
+    const pass = effort === easy ? everyCrashPoint : "beyond prefixes, crash points";
+    let number = 0;
+    await this.#follow(tally, stride > 1 ? sampledCrashPoint : pass, endsAt, {
+      crashPoint: async (model, event) => {
+        present = [];
+        if (++number % stride !== 0) return true;
+        const { possible, states, leftOut } = this.#statesOf(model, effort);
+        if (stride === 1 && effort === easy) tally.possible(possible);
+        else if (stride === 1) for (const { why, count } of leftOut) tally.leaveOut(why, count);
+        for (const state of stride > 1 ? spread(states, statesOfSample) : states) {
+          if (!this.#isMine(state)) continue;
+          if (this.#over(endsAt)) return false;
+          const met = await this.#states.meet(state, event, tally);
+          present.push({ met, state });
+          judge(met, state, event);
+        }
+        return true;
+      },
+      acknowledged: (event) => {
+        for (const { met, state } of present) judge(met, state, event);
+      },
+    });
+    twice.crashPoints = tally.crashPoints;
+    twice.crashPointsExplored = tally.crashPointsExplored;
+    twice.statesPossible = tally.statesPossible;
+  }
+
+  /**
+   * Crash, restart, reads served, then power loss: the page cache survives the crash, and what was pending before it is
+   * pending still when the reads are answered. Calls in flight at the crash have happened, or have not.
+   */
+  async #crashServeLosePower(endsAt: number): Promise<void> {
+    const { worker, workers, recoverer } = this.#options;
+    const tally = this.#tally(sceneNames.served);
+    let present: {
+      readonly served: Recovered;
+      readonly met: Met;
+      readonly path: StatePath;
+      readonly state: CrashState;
+    }[] = [];
+    const judge = (event: number) => {
+      for (const { served, met, path, state } of present) {
+        const place = (): Place => ({
+          ...placeOf(state, sceneNames.served, event),
+          state: { ...path, event },
+        });
+        this.#states.whenRecovered(met, ({ first }) =>
+          this.#states.judgedServed(served, first, this.#powerLoss, tally, event, place),
+        );
+      }
+    };
+    let number = 0;
+    await this.#follow(tally, everyCrashPoint, endsAt, {
+      crashPoint: async (model, event) => {
+        present = [];
+        if (number++ % workers !== worker) return true;
+        for (const inFlight of ["happened", "not-happened"] as const) {
+          const live = model.fork(inFlight);
+          // Without calls in flight both are the same.
+          if (inFlight === "not-happened" && live.revision === model.revision) continue;
+          if (this.#over(endsAt)) return false;
+          const disk = new ModelledDisk(live);
+          const restarted = await this.#states.watched(event, () => recoverer.recover!(disk));
+          const path: StatePath = {
+            formatVersion: 1,
+            scene: sceneNames.served,
+            event,
+            crashedAt: event,
+            inFlight,
+          };
+          const crashed = (): Place => ({
+            scene: sceneNames.served,
+            event,
+            onDisk: [],
+            notOnDisk: [],
+            state: path,
+          });
+          this.#states.judged(restarted, this.#processCrash, tally, event, crashed);
+          if (restarted.recovered === undefined) continue;
+          const { possible, states } = this.#statesOf(disk.model, easy);
+          tally.possible(possible);
+          for (const state of states) {
+            const met = await this.#states.meet(state, event, tally);
+            present.push({ served: restarted.recovered, met, state, path: { ...path, again: state.choice } });
+          }
+        }
+        judge(event);
+        return true;
+      },
+      acknowledged: judge,
+    });
+  }
+
+  /**
+   * Power loss at every crash point, and again at every crash point of the recovery; judged as one power loss is. Called
+   * again, it goes on where its time was over.
+   */
+  async #losePowerDuringRecovery(endsAt: number): Promise<void> {
+    const tally = this.#tally(sceneNames.during);
+    const explored = this.#interrupted;
+    let present: { readonly state: CrashState; readonly interrupted: readonly Interrupted[] }[] = [];
+    const judge = (event: number) => {
+      for (const { state, interrupted } of present) {
+        for (const { met, second } of interrupted) {
+          this.#states.visit(met, this.#powerLoss, tally, event, () => {
+            const { onDisk, notOnDisk, state: path } = placeOf(state, sceneNames.during, event);
+            const again = second.describe();
+            return {
+              scene: sceneNames.during,
+              event,
+              onDisk: [...onDisk, ...again.onDisk.map((sentence) => `of the recovery: ${sentence}`)],
+              notOnDisk: [...notOnDisk, ...again.notOnDisk.map((sentence) => `of the recovery: ${sentence}`)],
+              state: { ...path, again: second.choice },
+            };
+          });
+        }
+      }
+    };
+    const from = this.#interruptedUntil;
+    tally.crashPoints = this.#tally(sceneNames.powerLoss).crashPoints;
+    const follower: Follower = {
+      crashPoint: async (model, event) => {
+        present = [];
+        for (const state of this.#statesOf(model, easy).states) {
+          if (!this.#isMine(state)) continue;
+          if (this.#over(endsAt)) return false;
+          const met = await this.#states.meet(state, event, tally);
+          let interrupted = explored.get(met);
+          if (!interrupted) {
+            interrupted = await this.#interrupt(state, event, tally);
+            explored.set(met, interrupted);
+          }
+          present.push({ state, interrupted });
+        }
+        this.#interruptedUntil = event + 1;
+        tally.crashPointsExplored++;
+        judge(event);
+        return true;
+      },
+      acknowledged: judge,
+    };
+    await this.#follow(tally, "crash points whose recoveries were not interrupted", endsAt, follower, from);
+  }
+
+  /** The different states that power loss may leave while the store recovers this one. */
+  async #interrupt(state: CrashState, event: number, tally: SceneTally): Promise<Interrupted[]> {
+    const { recoverer } = this.#options;
+    const found = new Map<number, CrashState>();
+    const disk = new ModelledDisk(new DiskModel(state.image), (model) => {
+      const { possible, states } = this.#statesOf(model, easy);
+      tally.possible(possible);
+      for (const second of states) if (!found.has(second.identity)) found.set(second.identity, second);
+    });
+    await this.#states.watched(event, () => recoverer.recover!(disk));
+    const interrupted: Interrupted[] = [];
+    for (const second of found.values()) {
+      interrupted.push({ met: await this.#states.meet(second, event, tally), second });
+    }
+    return interrupted;
+  }
+
+  /**
+   * Feeds the trace to a disk model and stops at its crash points and acknowledgements.
+   *
+   * @param from the first event whose crash point is still to be explored.
+   */
+  async #follow(
+    tally: SceneTally,
+    what: string,
+    endsAt: number,
+    follower: Follower,
+    from = 0,
+  ): Promise<void> {
+    const { files, base } = this.#options;
+    const { events } = files.trace;
+    const model = new DiskModel(base);
+    let revision = -1;
+    const counted = what === everyCrashPoint;
+    tally.caughtUp(what);
+    let cut = 0;
+    for (const event of events) {
+      model.feed(event);
+      const isCrashPoint = model.revision !== revision;
+      revision = model.revision;
+      if (event.index < from) continue;
+      if (isCrashPoint && counted) tally.crashPoints++;
+      if (cut > 0 || this.#over(endsAt)) {
+        if (isCrashPoint) cut++;
+      } else if (isCrashPoint) {
+        if (!(await follower.crashPoint(model, event.index))) cut++;
+        else if (counted) tally.crashPointsExplored++;
+        this.#report(tally.name, event.index / events.length);
+      } else if (this.#acknowledgements[event.index]) follower.acknowledged(event.index);
+    }
+    if (what !== sampledCrashPoint) tally.leaveOut(`${what}: ${this.#whyOver()}`, cut);
+    for (const fault of model.faults) this.#faults.add(fault);
+  }
+
+  /** What is learnt about a model at one crash point helps at the next. */
+  #statesOf(model: DiskModel, effort: Effort): CrashPoint {
+    let states = this.#enumerators.get(model);
+    if (!states) {
+      states = new CrashStates(model, this.#profile, this.#options.seed, effort);
+      this.#enumerators.set(model, states);
+    }
+    return states.now();
+  }
+
+  #isMine(state: CrashState): boolean {
+    const { worker, workers } = this.#options;
+    return workers === 1 || state.low % workers === worker;
+  }
+
+  #over(endsAt: number): boolean {
+    const { shared, statesMax, stopAtFirst } = this.#options;
+    return (
+      performance.now() > endsAt ||
+      shared.stopped ||
+      shared.recovered >= statesMax ||
+      (stopAtFirst && shared.findings > 0)
+    );
+  }
+
+  #whyOver(): string {
+    const { shared, statesMax, stopAtFirst } = this.#options;
+    if (stopAtFirst && shared.findings > 0) return "it was to end at the first finding";
+    if (shared.recovered >= statesMax) return `it was to recover at most ${statesMax} states`;
+    return shared.stopped ? "it was interrupted" : "the time was over";
+  }
+
+  /** The moment at which a scene has used this part of what is left. */
+  #part(part: number): number {
+    const now = performance.now();
+    return now + Math.max(0, this.#endsAt - now) * part;
+  }
+
+  #tally(name: SceneName): SceneTally {
+    let tally = this.#tallies.get(name);
+    if (!tally) {
+      tally = new SceneTally(name);
+      this.#tallies.set(name, tally);
+    }
+    return tally;
+  }
+
+  #report(scene: string, done: number): void {
+    const now = performance.now();
+    if (now - this.#reportedAt < progressEveryMs) return;
+    this.#reportedAt = now;
+    this.#options.onProgress({ scene, done, findings: this.#book.count });
+  }
+}
+
+/** The first, the last, and some evenly in between. */
+function spread<T>(all: readonly T[], atMost: number): T[] {
+  const count = Math.min(all.length, atMost);
+  return Array.from(
+    { length: count },
+    (_, i) => all[Math.round((i * (all.length - 1)) / Math.max(1, count - 1))]!,
+  );
+}
+
+/** A state that power loss during the recovery of another one left. */
+interface Interrupted {
+  readonly met: Met;
+  readonly second: CrashState;
+}

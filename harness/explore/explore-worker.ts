@@ -1,0 +1,41 @@
+/** One thread of an exploration: loads the run and the store's recovery, explores its share, and reports. */
+import { parentPort, workerData } from "node:worker_threads";
+import type { Recoverable, StorePromise } from "../../stores/contract.ts";
+import { type ExploreFilesOptions, exploreFiles } from "./explore-files.ts";
+import type { Share, ShareProgress } from "./explore-share.ts";
+import { SharedState } from "./explore-shared.ts";
+import { inProcess } from "./recover/explore-recovery.ts";
+import { readTracedRun } from "./traced/traced-run-files.ts";
+
+export interface WorkerData
+  extends Pick<
+    ExploreFilesOptions,
+    "profile" | "seed" | "budgetMs" | "statesMax" | "stopAtFirst" | "worker" | "workers"
+  > {
+  readonly runDir: string;
+  readonly memory: SharedArrayBuffer;
+  readonly recoverable: Recoverable;
+  readonly promise: StorePromise;
+}
+
+export type WorkerMessage =
+  | { readonly type: "progress"; readonly progress: ShareProgress }
+  | { readonly type: "share"; readonly share: Share };
+
+// Stores look for files that may not be there, thousands of times a second; nobody reads where such an error was made.
+Error.stackTraceLimit = 0;
+
+if (parentPort) {
+  const port = parentPort;
+  const post = (message: WorkerMessage) => port.postMessage(message);
+  const { runDir, memory, recoverable, promise, ...options } = workerData as WorkerData;
+  const share = await exploreFiles({
+    ...options,
+    promise,
+    files: readTracedRun(runDir),
+    shared: new SharedState(memory),
+    recovererOf: (values, durability) => inProcess(recoverable, durability, values),
+    onProgress: (progress) => post({ type: "progress", progress }),
+  });
+  post({ type: "share", share });
+}

@@ -1,0 +1,105 @@
+/**
+ * Recovering crash states: in process, over a simulated disk, or (recover-process.ts) by a real process on a real
+ * directory. A store that does not start, and one whose reads throw, has *refused*, with its own sentence.
+ *
+ * Not judged here: whether it was allowed to show what it showed.
+ */
+import type { Durability, Recover, Recoverable, SimulatedDisk } from "../../../stores/contract.ts";
+import type { FileId } from "../disk/disk-file.ts";
+import type { DiskImage, DiskModel } from "../disk/disk-model.ts";
+import { rootDirectory } from "../disk/disk-names.ts";
+import { mixHigh, mixLow, textHash } from "../disk/pages.ts";
+import { ModelledDisk } from "../disk/simulated-disk.ts";
+import type { Recovered, RecoveredValues } from "../judge/judge-state-values.ts";
+
+export type Recovery =
+  | { readonly recovered: Recovered; readonly refused?: undefined }
+  | { readonly refused: string; readonly recovered?: undefined };
+
+/** Both recoveries of one state; the second is missing when the first refused. */
+export interface TwoRecoveries {
+  readonly first: Recovery;
+  /** On the files as the first left them, after a process crash. */
+  readonly second?: Recovery;
+  /** The first left files that had been recovered before. */
+  readonly secondKnown?: boolean;
+  /** Something had to be done twice, and went otherwise the second time: one sentence. */
+  readonly doubt?: string;
+}
+
+/** What a state recovers to could not be found out, and that is not the store's doing. */
+export class UndecidedRecovery extends Error {
+  override readonly name = "UndecidedRecovery";
+}
+
+export interface StateRecoverer {
+  /** How many states are recovered at a time. */
+  readonly lanes: number;
+  /** @throws UndecidedRecovery; any error of ours; nothing the store does is thrown. */
+  recoverTwice(image: DiskImage): Promise<TwoRecoveries>;
+  /** In process only: on a disk whose calls the caller follows. */
+  readonly recover?: (disk: SimulatedDisk) => Promise<Recovery>;
+}
+
+/**
+ * @throws Error when the module cannot be loaded or has no `recover`: a fault of the store's adapter.
+ */
+export async function inProcess(
+  { module, options }: Recoverable,
+  durability: Durability,
+  values: RecoveredValues,
+): Promise<StateRecoverer> {
+  const loaded = (await import(module)) as { recover?: Recover };
+  const start = loaded.recover;
+  if (typeof start !== "function") throw new Error(`${module} exports no function "recover"`);
+  const all = { ...options, durability };
+  const recover = async (disk: SimulatedDisk): Promise<Recovery> => {
+    try {
+      const store = await start(disk, all);
+      return { recovered: values.recovered((request) => store.read(request)) };
+    } catch (error) {
+      return { refused: sentenceOf(error) };
+    }
+  };
+  // What the first recoveries leave is often the same, and equal files are recovered once.
+  const again = new Map<number, Recovery>();
+  return {
+    lanes: 1,
+    recover,
+    recoverTwice: async (image) => {
+      const disk = new ModelledDisk(image);
+      const first = await recover(disk);
+      if (first.refused !== undefined) return { first };
+      const left = liveIdentity(disk.model);
+      const known = again.get(left);
+      if (known) return { first, second: known, secondKnown: true };
+      disk.crash();
+      const second = await recover(disk);
+      again.set(left, second);
+      return { first, second };
+    },
+  };
+}
+
+/** 53 bits of a hash of all names and contents, as the page cache shows them. */
+function liveIdentity({ names, files }: DiskModel): number {
+  let high = 0;
+  let low = 0;
+  const visit = (directory: FileId, prefix: string) => {
+    for (const [name, id] of names.live.get(directory) ?? []) {
+      const path = prefix + name;
+      const file = files.get(id)!;
+      const content = file.directory ? undefined : file.live;
+      high = (high + mixHigh(textHash(path, 0x811c9dc5), content?.high ?? 1)) >>> 0;
+      low = (low + mixLow(textHash(path, 0x2f0b4c47), content?.low ?? 1)) >>> 0;
+      if (file.directory) visit(id, `${path}/`);
+    }
+  };
+  visit(rootDirectory, "");
+  return (high & 0x1fffff) * 0x100000000 + low;
+}
+
+function sentenceOf(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return text.split("\n")[0]!.slice(0, 400) || "it gave no reason";
+}
