@@ -144,3 +144,86 @@ test("only crashes after which everything was read back count towards an estimat
   about.readBackCompleted();
   expect(about).toMatchObject({ stops: 1, crashes: 2, crashesReadBack: 1 });
 });
+
+/** Writes `a` and then `b`, one after the other (or both at once), in start 0; reads back in start 1. */
+function twoWrites(readAfter: string | null, overlapping: boolean): HistoryEvent[] {
+  const op = (process: number, f: string) =>
+    ({ process, workload: "register", key: "e0/r/0", node: "n1", f }) as const;
+  const ready = { process: "nemesis", type: "info", f: "ready", node: "n1" } as const;
+  const a = { ...op(0, "write"), incarnation: 0, value: "a", type: "invoke" } as const;
+  const b = { ...op(1, "write"), incarnation: 0, value: "b", type: "invoke" } as const;
+  const aDone = { ...op(0, "write"), value: null, type: "ok" } as const;
+  const bDone = { ...op(1, "write"), value: null, type: "ok" } as const;
+  const events = [
+    { ...ready, incarnation: 0 },
+    ...(overlapping ? [a, b, aDone, bDone] : [a, aDone, b, bDone]),
+    { ...ready, incarnation: 1 },
+    { ...op(2, "read"), type: "invoke", value: null, incarnation: 1, readBack: true },
+    { ...op(2, "read"), type: "ok", value: readAfter },
+  ] as const;
+  return events.map((event, index) => ({ ...event, index, time: index }));
+}
+
+function lie(looksLike?: string): FaultLife {
+  const one = life("lying-write", "crash", "interposer", true);
+  return {
+    ...one,
+    fault: { ...one.fault, deceives: true },
+    evidence: { path: "segment-1.log", ...(looksLike ? { looksLike } : {}) },
+  };
+}
+
+test.each([
+  ["the last write", "a", false, []],
+  ["writes that can all have been in the last one", null, true, []],
+  ["more than the last write", null, false, ["served-damaged-data"]],
+] as const)(
+  "after a lying write %s may be missing without a word: %j",
+  async (_what, read, overlap, kinds) => {
+    const about = facts();
+    about.started(1, { recovery: { cut: null } }, [lie()]);
+    expect((await verdictOf(twoWrites(read, overlap), about)).kinds).toEqual(kinds);
+  },
+);
+
+test("after hardware that lied an invented value is a finding, whatever was reported", async () => {
+  for (const report of [
+    { recovery: { cut: null } },
+    { recovery: { cut: { file: "segment-1.log", offset: 1 } } },
+  ]) {
+    const about = facts();
+    about.started(1, report, [lie()]);
+    expect((await verdictOf(twoWrites("garbage", true), about)).kinds).toContain("served-damaged-data");
+  }
+});
+
+test("an earlier state is allowed where the damage looks like an older disk, and named", async () => {
+  const about = facts();
+  about.started(1, { recovery: { cut: null } }, [lie("an older disk")]);
+  const { results, kinds } = await verdictOf(twoWrites(null, false), about);
+  expect(kinds).toEqual([]);
+  expect(results.some((result) => result.checker.includes("an older disk"))).toBe(true);
+});
+
+test("a store may refuse damaged files, and files it cannot read, but not without a word", () => {
+  const silent = "n1 exited with code 1 before it was ready; it printed nothing (all of it: store.log).";
+  for (const one of [lie(), life("read-error", "crash", "interposer", true)]) {
+    const fault = one.fault.name === "read-error" ? { ...one.fault, when: "recovery" as const } : one.fault;
+    const about = facts();
+    about.refusedToStart("segment-1.log is damaged", [{ ...one, fault }]);
+    expect(about.findings).toEqual([]);
+    about.refusedToStart(silent, [{ ...one, fault }]);
+    expect(about.findings[0]?.kind).toBe("did-not-recover");
+  }
+});
+
+test("after power loss a store is held to what it promises for power loss, not for a crash", async () => {
+  const interval = { seed: 1, faults: ["none"], workloads: ["register"], durability: "interval:1000" };
+  const judge = new Judge(await resolveScenario(interval));
+  const kinds = (about: EpochFacts) =>
+    judge.check(history(null), about).flatMap((result) => result.findings.map((finding) => finding.kind));
+  expect(kinds(facts())).toContain("lost-acknowledged-write");
+  const lost = facts();
+  lost.powerLost();
+  expect(kinds(lost)).toEqual([]);
+});

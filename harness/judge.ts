@@ -2,8 +2,15 @@
  * What is checked, and in which order: assumptions first, then each workload's own checkers, then the checks that need
  * no model (an acknowledgement without a sync, one after a failed sync), then whether the store came back at all.
  *
- * Judged epoch by epoch: keys of different epochs are different keys, so the verdicts compose. After damage at rest that
- * the store itself reported, the last incarnation is judged as "a prefix" instead of "everything acknowledged".
+ * Judged epoch by epoch: keys of different epochs are different keys, so the verdicts compose. An epoch in which power was
+ * lost is judged by what the store promises for power loss.
+ *
+ * After damage (at rest, or by hardware that lied) a store may refuse to start, if it says why. If it starts instead:
+ *  - it reported a cut there, or the damage looks like an older disk or an earlier end of the log (the fault names it):
+ *    the last incarnation is judged as "a prefix" instead of "everything acknowledged";
+ *  - a write was lost or changed on its way: only that last write may be missing, see `withoutLastChanges`;
+ *  - otherwise everything acknowledged must be there.
+ * Invented, mixed or reordered state is a violation in every case.
  */
 import type { FaultLife } from "../faults/index.ts";
 import type { StorePromise } from "../stores/contract.ts";
@@ -24,6 +31,23 @@ const excusedWithinMs = 500;
 /** Wall time one checker may use on one epoch, in ms. */
 const budgetMs = 4000;
 
+/** What was done to the files behind the store's back, and what it said of it. */
+export interface Damage {
+  /** The one that came up after it. */
+  readonly incarnation: number;
+  /** Its ready line reports a cut there. */
+  readonly reported: boolean;
+  /** The fault and its evidence. */
+  readonly where: string;
+  /** What the damage cannot be told from, when the fault says so. */
+  readonly looksLike?: string;
+  /** Done on the way to the disk, while the store ran. */
+  readonly live: boolean;
+}
+
+/** Faults whose firing is a failed write or sync of the log, told to the store at that moment. */
+const failsTheLog = new Set(["sync-error", "write-error", "fsyncgate", "reverting-sync", "torn-write-error"]);
+
 /** What happened in an epoch that a history alone does not say. */
 export class EpochFacts {
   readonly epoch: number;
@@ -33,7 +57,9 @@ export class EpochFacts {
   /** Failed writes and syncs of the log, as times in ns since the run's start. */
   readonly logFailures: { readonly incarnation: number; readonly atNs: number }[] = [];
   /** The incarnation that came up after damage at rest, and whether it reported a cut. */
-  damaged: { readonly incarnation: number; readonly reported: boolean; readonly where: string } | undefined;
+  damaged: Damage | undefined;
+  /** Power was lost: the promise for power loss is the one that counts. */
+  lostPower = false;
   starts = 0;
   #incarnation = -1;
   #crashAwaitsReadBack = false;
@@ -63,24 +89,34 @@ export class EpochFacts {
   started(incarnation: number, report: unknown, lives: readonly FaultLife[]): void {
     this.starts++;
     this.#incarnation = incarnation;
-    const damage = firedAtRest(lives);
+    const damage = lives.find(isDamage);
     if (damage) {
+      const { looksLike } = damage.evidence ?? {};
       this.damaged = {
         incarnation,
         reported: reportsCut(report, damage),
-        where: JSON.stringify(damage.evidence),
+        where: `${damage.fault.name} ${JSON.stringify(damage.evidence)}`,
+        ...(typeof looksLike === "string" ? { looksLike } : {}),
+        live: damage.fault.when !== "at-rest",
       };
     }
+  }
+
+  powerLost(): void {
+    this.lostPower = true;
+  }
+
+  /** A process crash or a loss of power, whatever brought it about. */
+  crashed(): void {
+    this.crashes++;
+    this.#crashAwaitsReadBack = true;
   }
 
   /** Before the kill that ends a cycle: did the fault end it, did the store stop itself, or did neither happen? */
   endedBy(node: ClusterNode, life: FaultLife): void {
     const exit = node.exit();
     if (life.fault.name === "stop") this.stops++;
-    else {
-      this.crashes++;
-      this.#crashAwaitsReadBack = true;
-    }
+    else this.crashed();
     if (exit && !exit.byUs && life.fault.mechanism === "interposer" && exit.signal === undefined)
       this.stoppedItself++;
   }
@@ -106,7 +142,8 @@ export class EpochFacts {
   }
 
   refusedToStart(sentence: string, lives: readonly FaultLife[]): void {
-    if (firedAtRest(lives)) {
+    const silent = sentence.includes("it printed nothing");
+    if (lives.some(mayRefuse) && !silent) {
       this.refusals.push(sentence);
       return;
     }
@@ -127,8 +164,7 @@ export class EpochFacts {
       return;
     }
     const stamp = life.evidence?.firstAtNs;
-    const isFailure = life.fault.name === "sync-error" || life.fault.name === "write-error";
-    if (isFailure && typeof stamp === "number") {
+    if (failsTheLog.has(life.fault.name) && typeof stamp === "number") {
       this.logFailures.push({ incarnation: life.incarnation, atNs: this.#clock.fromMonotonic(stamp) });
     }
   }
@@ -150,44 +186,58 @@ export class Judge {
   }
 
   #check(events: readonly HistoryEvent[], facts: EpochFacts): CheckResult[] {
-    const context: CheckContext = { promise: this.#promise, budgetMs };
+    const promise = this.#promiseOf(facts);
+    const context: CheckContext = { promise, budgetMs };
     const whole = buildHistory(events);
-    const history = facts.damaged?.reported ? withoutIncarnation(whole, facts.damaged.incarnation) : whole;
+    const { damaged } = facts;
+    const mayBeEarlier = damaged !== undefined && (damaged.reported || damaged.looksLike !== undefined);
+    const history = mayBeEarlier
+      ? withoutIncarnation(whole, damaged.incarnation)
+      : damaged?.live
+        ? withoutLastChanges(whole, damaged.incarnation - 1, this.#changes)
+        : whole;
     const results = [
-      ...runChecker("assumptions", context, () => [checkAssumptions(history, context, false)]),
-      ...this.#workloads.flatMap((workload) =>
-        runChecker(workload.name, context, () => [
-          ...workload.check(ofWorkload(history, workload.name), context),
-        ]),
-      ),
-      ...runChecker("covering sync", context, () => [checkCoveringSync(history, this.#changes, context)]),
+      ...runChecker("assumptions", context, () => [checkAssumptions(whole, context, false)]),
+      ...this.#ofWorkloads(history, context),
+      ...runChecker("covering sync", context, () => [checkCoveringSync(whole, this.#changes, context)]),
       ...runChecker("fail-stop", context, () => [
-        checkFailStop(history, failuresByRank(facts, events), this.#changes, context),
+        checkFailStop(whole, failuresByRank(facts, events), this.#changes, context),
       ]),
       recovery(facts),
     ];
-    if (!facts.damaged) return results.map(honestlyNamed);
-    return facts.damaged.reported
-      ? [...results.map(honestlyNamed), ...this.#afterReportedDamage(whole, facts)]
-      : results.map((result) => relabelDamage(honestlyNamed(result), facts));
+    if (!damaged) return results.map(honestlyNamed);
+    return mayBeEarlier
+      ? [...results.map(honestlyNamed), ...this.#earlierState(whole, facts, damaged, promise)]
+      : results.map((result) => relabelDamage(honestlyNamed(result), damaged));
   }
 
-  /** Once the store has said what it cut, an earlier consistent state is allowed; invented or mixed state is not. */
-  #afterReportedDamage(whole: History, facts: EpochFacts): CheckResult[] {
-    const promise: StorePromise = {
-      ...this.#promise,
-      processCrash: { survives: "a prefix", lossMsMax: Number.POSITIVE_INFINITY },
-    };
-    const context: CheckContext = { promise, budgetMs };
-    const merged = this.#promise.processCrash.survives === "a prefix" ? whole : asOneStart(whole, facts);
-    const results = this.#workloads.flatMap((workload) =>
+  #promiseOf(facts: EpochFacts): StorePromise {
+    const { powerLoss } = this.#promise;
+    const weaker = facts.lostPower && powerLoss.survives === "a prefix";
+    return weaker ? { ...this.#promise, processCrash: powerLoss } : this.#promise;
+  }
+
+  #ofWorkloads(history: History, context: CheckContext): CheckResult[] {
+    return this.#workloads.flatMap((workload) =>
       runChecker(workload.name, context, () => [
-        ...workload.check(ofWorkload(merged, workload.name), context),
+        ...workload.check(ofWorkload(history, workload.name), context),
       ]),
     );
-    return results.map((result) => ({
-      ...relabelDamage(result, facts),
-      checker: `after damage that the store reported: ${result.checker}`,
+  }
+
+  /** An earlier consistent state is allowed; invented or mixed state is not. */
+  #earlierState(whole: History, facts: EpochFacts, damaged: Damage, promise: StorePromise): CheckResult[] {
+    const context: CheckContext = {
+      promise: { ...promise, processCrash: { survives: "a prefix", lossMsMax: Number.POSITIVE_INFINITY } },
+      budgetMs,
+    };
+    const merged = promise.processCrash.survives === "a prefix" ? whole : asOneStart(whole, facts);
+    const after = damaged.reported
+      ? "after damage that the store reported"
+      : `after damage that looks like ${damaged.looksLike}`;
+    return this.#ofWorkloads(merged, context).map((result) => ({
+      ...relabelDamage(result, damaged),
+      checker: `${after}: ${result.checker}`,
     }));
   }
 
@@ -261,8 +311,7 @@ function observedOnly(result: CheckResult): CheckResult {
   };
 }
 
-function relabelDamage(result: CheckResult, facts: EpochFacts): CheckResult {
-  const damaged = facts.damaged!;
+function relabelDamage(result: CheckResult, damaged: Damage): CheckResult {
   const shows = (finding: Finding) =>
     finding.operations.some((operation) => operation.incarnation === damaged.incarnation);
   return {
@@ -272,7 +321,7 @@ function relabelDamage(result: CheckResult, facts: EpochFacts): CheckResult {
         ? {
             ...finding,
             kind: "served-damaged-data" as const,
-            sentence: `after damage at rest (${damaged.where}) the store served wrong or missing data ${damaged.reported ? "beyond the cut it reported" : "and reported nothing"}: ${finding.sentence}`,
+            sentence: `after damage (${damaged.where}) the store served wrong or missing data ${damaged.reported ? "beyond the cut it reported" : "and reported nothing"}: ${finding.sentence}`,
           }
         : finding,
     ),
@@ -286,21 +335,71 @@ function failuresByRank(facts: EpochFacts, events: readonly HistoryEvent[]): Log
   }));
 }
 
-function firedAtRest(lives: readonly FaultLife[]): FaultLife | undefined {
-  return lives.find((life) => life.fault.when === "at-rest" && life.firedAt !== undefined);
+/** The files, or what the store read of them, are not what it wrote. */
+function isDamage({ fault, firedAt }: FaultLife): boolean {
+  return firedAt !== undefined && (fault.when === "at-rest" || fault.deceives === true);
+}
+
+/** A store that finds damage, or cannot read its files, may refuse to start. */
+function mayRefuse(life: FaultLife): boolean {
+  return isDamage(life) || (life.fault.when === "recovery" && life.firedAt !== undefined);
+}
+
+/**
+ * The history of a write that was lost or changed on its way, without what only that write held: a log whose last write
+ * is missing looks like one that ended before it. Changes of that incarnation after whose acknowledgement no other
+ * acknowledged change was sent can all have been in the last write: they count as indeterminate. Reads that may have
+ * seen them are left out. Anything earlier was followed by a write that is there, so its loss can be noticed.
+ */
+export function withoutLastChanges(
+  history: History,
+  incarnation: number,
+  changes: (operation: Operation) => boolean,
+): History {
+  const mine = history.operations.filter((operation) => operation.incarnation === incarnation);
+  const changed = mine.filter((operation) => operation.outcome === "ok" && changes(operation));
+  const lastSent = changed.reduce((last, operation) => Math.max(last, operation.call), -1);
+  const last = new Set(changed.filter((operation) => operation.return > lastSent));
+  const since = [...last].reduce(
+    (first, operation) => Math.min(first, operation.call),
+    Number.POSITIVE_INFINITY,
+  );
+  const next = history.readiness.find((start) => start.incarnation > incarnation);
+  const bound = next?.rank ?? Number.POSITIVE_INFINITY;
+  const reads = (operation: Operation) =>
+    operation.incarnation === incarnation && operation.outcome === "ok" && !changes(operation);
+  return {
+    ...history,
+    operations: history.operations
+      .filter((operation) => !(reads(operation) && operation.return > since))
+      .map((operation) =>
+        last.has(operation)
+          ? {
+              ...operation,
+              outcome: "info",
+              output: undefined,
+              return: bound,
+              bound,
+              returnedAt: Number.POSITIVE_INFINITY,
+            }
+          : operation,
+      ),
+  };
 }
 
 /**
  * The store's ready line names what its recovery cut: `{"recovery":{"cut":{"file","offset"}}}`. A cut elsewhere, say of a
- * tail that a torn write left, is no report of this damage.
+ * tail that a torn write left, is no report of this damage. Damage on the way to the disk names no offset (the evidence
+ * has the file only).
  */
 function reportsCut(report: unknown, damage: FaultLife): boolean {
   const cut = (report as { recovery?: { cut?: { file?: unknown; offset?: unknown } | null } } | undefined)
     ?.recovery?.cut;
   if (!cut) return false;
-  const { file, offset } = damage.evidence ?? {};
+  const { file, offset, other, path } = damage.evidence ?? {};
   if (typeof cut.file !== "string" || typeof cut.offset !== "number") return true;
-  return cut.file === file && cut.offset <= Number(offset);
+  if (damage.fault.when !== "at-rest") return cut.file === path;
+  return (cut.file === file && cut.offset <= Number(offset)) || cut.file === other;
 }
 
 /**

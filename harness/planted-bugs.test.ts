@@ -43,7 +43,9 @@ if (!withInterposer && process.env.ACKED_REQUIRE?.includes("compiler")) {
 
 describe("a planted bug is caught by the finding that names it", () => {
   for (const store of brokenStores) {
-    const { bug, finding, workloads, faults } = store.plantedBug!;
+    const { bug, finding, workloads, faults, explore, sweep } = store.plantedBug!;
+    // Shows after power loss only, and is looked for there: explore/planted-crash-bugs.test.ts.
+    if (explore || sweep) continue;
     test.skipIf(!withInterposer)(`${store.name}: ${bug}`, async () => {
       const results = await runOnce(store.name, {
         store: store.name,

@@ -74,7 +74,8 @@ export class RunBook {
   cycleBegan(plan: CyclePlan): void {
     this.#add("cycles");
     const { background } = this.#resolution.scenario;
-    for (const planned of [...background, ...plan.passing, plan.ending, plan.atRest]) {
+    const { passing, ending, powerLoss, atRest, recovery } = plan;
+    for (const planned of [...background, ...passing, ending, powerLoss, atRest, recovery]) {
       if (planned) this.#tally(planned.fault).planned++;
     }
   }
@@ -115,6 +116,11 @@ export class RunBook {
 
   violated(): boolean {
     return [...this.#checks.values()].some((check) => check.verdict === false);
+  }
+
+  /** All findings of all checks. */
+  findings(): Finding[] {
+    return [...this.#checks.values()].flatMap((check) => check.findings);
   }
 
   operations(): number {
@@ -229,8 +235,7 @@ export class RunBook {
       .filter((tally) => tally.fired === 0)
       .map((tally) => ({
         what: `fault ${tally.name}`,
-        why: "not reached before the time was over",
-        remedy: "more --seconds",
+        why: "not reached before the time was over; give the run more --seconds",
       }));
     const unchecked = [
       ...new Set(checks.flatMap((check) => check.notChecked.map((what) => `${check.checker}: ${what}`))),

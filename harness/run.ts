@@ -6,7 +6,9 @@
  * What it does not do: decide what is right (judge.ts and the checkers), know any store, fault or workload (registries),
  * or print (progress goes to a callback, results to files).
  */
-import { appendFileSync } from "node:fs";
+import { appendFileSync, cpSync, existsSync, lstatSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import type { FaultTarget } from "../faults/contract.ts";
 import { type FaultLife, Nemesis } from "../faults/index.ts";
 import { ScenarioError } from "../stores/contract.ts";
 import { type LoadClient, readBack, sendLoad, setUp } from "./clients/load.ts";
@@ -16,6 +18,7 @@ import { RunClock } from "./history/clock.ts";
 import { HistoryWriter } from "./history/history-file.ts";
 import type { HistoryEvent } from "./history/operation.ts";
 import { EpochFacts, Judge } from "./judge.ts";
+import { PowerTrace } from "./power-trace.ts";
 import type { FaultRecord, InstrumentCheck, RunResults } from "./results.ts";
 import { RunBook } from "./run-book.ts";
 import { type RunDirectory, writeJson } from "./run-directory.ts";
@@ -87,6 +90,9 @@ class Stage {
   /** A failure of ours, such as a full disk under the history: ends the run with exit code 4. */
   #failure: unknown;
   #cyclesBegun = 0;
+  #power: PowerTrace | undefined;
+  #powerTraces = 0;
+  readonly #wantsEarlier: boolean;
   #longestCycleMs = 1200;
   #deadlineMs = 0;
   #phase: Progress["phase"] = "starting";
@@ -100,6 +106,7 @@ class Stage {
       directory: options.directory,
       runsDir: options.runsDir,
       clients: resolution.scenario.clients,
+      keepPages: resolution.faults.some((fault) => fault.needsOlderPages),
       interposed:
         resolution.faults.some((fault) => fault.mechanism === "interposer") || wantsSyncCounts(resolution),
     });
@@ -113,6 +120,7 @@ class Stage {
     this.#cluster = cluster;
     this.#writer = new HistoryWriter(options.directory.historyFile);
     this.#judge = new Judge(resolution);
+    this.#wantsEarlier = resolution.faults.some((fault) => fault.needsEarlierFiles);
     this.book = new RunBook(resolution, clock);
     this.#nemesis = new Nemesis({
       now: () => clock.now(),
@@ -137,14 +145,22 @@ class Stage {
     const facts = new EpochFacts(epoch, this.#clock);
     this.book.epochBegan();
     const node = await this.#cluster.openEpoch(epoch);
+    rmSync(join(this.#options.directory.path, "earlier"), { recursive: true, force: true });
+    if (losesPower(plan)) this.#tracePower(node);
+    else node.traceInto({});
     try {
       if (await this.#start(node, facts, undefined)) await this.#cycles(node, epoch, plan, facts);
+      for (const spot of node.blindSpots()) facts.unknown(`epoch ${epoch}: ${spot}`);
     } finally {
       await this.#cluster.closeEpoch();
+      this.#power?.close();
+      this.#power = undefined;
     }
     this.#phase = "checking";
     this.#tell();
     this.book.judged(this.#judge.check(this.#events, facts), facts);
+    // Traces are large; they are evidence only where something is wrong.
+    if (!this.book.violated()) rmSync(this.#powerDir, { recursive: true, force: true });
   }
 
   async #cycles(node: ClusterNode, epoch: number, plan: EpochPlan, facts: EpochFacts): Promise<void> {
@@ -179,17 +195,87 @@ class Stage {
     const lives = await this.#loadAndInject(node, epoch, cycle, plan, clients, facts);
     for (const { client } of clients) client.disconnect();
     facts.cycleOver(node, lives);
-    if (plan.atRest) {
-      await node.kill();
-      lives.push(this.#nemesis.arm(plan.atRest, node.target()));
-    }
+    await this.#whileStopped(node, plan, lives, facts);
     const alive = node.running();
     this.#nemesis.healAll();
-    const serving = alive || (await this.#start(node, facts, lives));
+    const serving = alive || (await this.#restart(node, plan, facts, lives));
     this.#recordFaults(lives, epoch, cycle, facts);
     if (serving) await this.#readBack(clients, epoch, facts);
     this.#longestCycleMs = Math.max(this.#longestCycleMs * 0.9, performance.now() - began);
     return serving;
+  }
+
+  /** Power loss and damage at rest: done to the files when nothing runs in them. */
+  async #whileStopped(
+    node: ClusterNode,
+    plan: CyclePlan,
+    lives: FaultLife[],
+    facts: EpochFacts,
+  ): Promise<void> {
+    if (plan.powerLoss || plan.atRest || plan.recovery) await node.kill();
+    if (plan.powerLoss && !node.running()) lives.push(this.#nemesis.arm(plan.powerLoss, node.target()));
+    const lost = lives.find((life) => life.fault.name === "power-loss" && life.firedAt !== undefined);
+    if (lost && !node.running()) await this.#losePower(node, lost, facts);
+    if (plan.atRest) {
+      const life = this.#nemesis.arm(plan.atRest, this.#withEarlier(node));
+      // It acts at once or finds nothing to act on: then it was not reached.
+      life.cutShort = life.firedAt === undefined;
+      lives.push(life);
+    }
+    if (!node.running()) this.#keepEarlier(node);
+  }
+
+  /** The directory becomes what a disk may hold; what is traced from then on begins with that. */
+  async #losePower(node: ClusterNode, life: FaultLife, facts: EpochFacts): Promise<void> {
+    const outcome = this.#power?.lose(life.parameters);
+    if (!outcome) return facts.unknown(`epoch ${facts.epoch}: power loss was planned without a trace`);
+    if (outcome.lost) {
+      life.evidence = { ...life.evidence, ...outcome.evidence };
+      facts.powerLost();
+      this.#tracePower(node);
+    } else facts.unknown(`epoch ${facts.epoch}: power loss could not be rebuilt: ${outcome.why}`);
+  }
+
+  /** Starts a trace of the node's data directory as it is now; the one before stays as evidence. */
+  #tracePower(node: ClusterNode): void {
+    this.#power?.close();
+    const path = join(this.#powerDir, String(this.#powerTraces++));
+    this.#power = PowerTrace.begin(path, node.dataDir);
+    node.traceInto(this.#power.environment());
+  }
+
+  get #powerDir(): string {
+    return join(this.#options.directory.path, "power-loss");
+  }
+
+  /** What the files were at this stop, for faults that put older ones back at a later one. */
+  #keepEarlier(node: ClusterNode): void {
+    if (!this.#wantsEarlier) return;
+    const { path } = this.#options.directory;
+    const earlier = join(path, "earlier");
+    rmSync(earlier, { recursive: true, force: true });
+    cpSync(node.dataDir, earlier, { recursive: true, filter: (file) => !lstatSync(file).isSocket() });
+  }
+
+  #withEarlier(node: ClusterNode): FaultTarget {
+    const earlierDir = join(this.#options.directory.path, "earlier");
+    return { ...node.target(), ...(existsSync(earlierDir) ? { earlierDir } : {}) };
+  }
+
+  /** With a fault in force while it starts, a store may refuse; without it, it must come back. */
+  async #restart(
+    node: ClusterNode,
+    plan: CyclePlan,
+    facts: EpochFacts,
+    lives: FaultLife[],
+  ): Promise<boolean> {
+    if (!plan.recovery) return this.#start(node, facts, lives);
+    const life = this.#nemesis.arm(plan.recovery, node.target());
+    lives.push(life);
+    const started = await this.#start(node, facts, lives);
+    this.#nemesis.heal(life);
+    life.cutShort = life.firedAt === undefined;
+    return started || (life.firedAt !== undefined && this.#start(node, facts, []));
   }
 
   async #loadAndInject(
@@ -276,6 +362,8 @@ class Stage {
   ): Promise<boolean> {
     const stoppedAt = node.stoppedAt();
     const outcome = await node.start();
+    // A fault in force while it started may have fired: that decides what a refusal means.
+    this.#nemesis.look();
     if (outcome.started) {
       const incarnation = outcome.incarnation;
       this.#record({
@@ -386,6 +474,8 @@ class Stage {
   async close(): Promise<void> {
     this.#nemesis.healAll();
     await this.#cluster.close();
+    this.#power?.close();
+    rmSync(join(this.#options.directory.path, "earlier"), { recursive: true, force: true });
     this.#writer.close();
   }
 
@@ -394,6 +484,11 @@ class Stage {
     writeJson(this.#options.directory.resultsFile, results);
     return results;
   }
+}
+
+/** Everything that happens in the data directory must then be traced from its beginning. */
+function losesPower({ cycles }: EpochPlan): boolean {
+  return cycles.some(({ ending, powerLoss }) => powerLoss || ending?.fault === "power-loss");
 }
 
 /** The live sync counts are evidence of their own, whatever faults are chosen. */

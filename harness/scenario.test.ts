@@ -1,12 +1,14 @@
 import { expect, test } from "vitest";
 import { faults as allFaults } from "../faults/index.ts";
 import { ScenarioError } from "../stores/contract.ts";
-import { expandSchedule, type ResolvedScenario, resolveSaved, resolveScenario } from "./scenario.ts";
+import { detectMachine } from "./machine.ts";
+import { type ResolvedScenario, resolveSaved, resolveScenario } from "./scenario.ts";
+import { expandSchedule } from "./schedule.ts";
 
 const plans = (scenario: ResolvedScenario) =>
   scenario.schedule.flatMap(({ cycles }) =>
-    cycles.flatMap(({ passing, ending, atRest }) =>
-      [...passing, ending, atRest].filter((plan) => plan !== undefined),
+    cycles.flatMap(({ passing, ending, powerLoss, atRest, recovery }) =>
+      [...passing, ending, powerLoss, atRest, recovery].filter((plan) => plan !== undefined),
     ),
   );
 
@@ -28,6 +30,53 @@ test("every chosen fault is dealt early and about equally often", async () => {
   expect(Math.abs(count("kill") - count("stop"))).toBeLessThanOrEqual(1);
 });
 
+const scheduleOf = async (names: readonly string[], seconds = 60) => {
+  const { store, scenario } = await resolveScenario({ seed: 1, faults: ["kill"] });
+  const faults = allFaults.filter((fault) => names.includes(fault.name));
+  const options = { seed: 4, seconds, clients: 8, faults, store, cycles: undefined };
+  return expandSchedule({ ...options, durability: scenario.durability });
+};
+
+test("damage, lying hardware and faults of recovery come in an epoch's last cycle only, one at a time", async () => {
+  const schedule = await scheduleOf(["kill", "at-rest", "lying-write", "read-error", "deleted-file"]);
+  const dealt = new Set<string>();
+  for (const { cycles } of schedule) {
+    for (const [place, { ending, atRest, recovery }] of cycles.entries()) {
+      const damage = [ending?.fault === "lying-write" ? ending : undefined, atRest, recovery].filter(Boolean);
+      expect(damage.length).toBe(place === cycles.length - 1 ? 1 : 0);
+      for (const one of damage) dealt.add(one!.fault);
+    }
+  }
+  expect([...dealt].sort()).toEqual(["at-rest", "deleted-file", "lying-write", "read-error"]);
+});
+
+test("power is lost after a failed sync whose lost pages show only then, if power loss is chosen", async () => {
+  const cycles = (schedule: Awaited<ReturnType<typeof scheduleOf>>) => schedule.flatMap((one) => one.cycles);
+  for (const { ending, powerLoss } of cycles(await scheduleOf(["fsyncgate", "kill", "power-loss"]))) {
+    expect(powerLoss?.fault).toBe(ending?.fault === "fsyncgate" ? "power-loss" : undefined);
+  }
+  for (const { powerLoss } of cycles(await scheduleOf(["fsyncgate"]))) expect(powerLoss).toBeUndefined();
+});
+
+test("a whole run divides its seconds; one of chosen faults, of so many cycles or of a planted bug does not", async () => {
+  const { scenario } = await resolveScenario({ seed: 1, seconds: 40 });
+  if (detectMachine().compiler) {
+    expect(scenario).toMatchObject({ seconds: 24, exploreSeconds: 10, sweepSeconds: 6 });
+  } else expect(scenario.notCovered.map(({ what }) => what)).toContain("exploring crash states");
+  for (const more of [{ faults: ["kill"] }, { cycles: 3 }, { store: "broken/never-syncs" }]) {
+    const chosen = (await resolveScenario({ seed: 1, seconds: 40, ...more })).scenario;
+    expect(chosen).toMatchObject({ seconds: 40, exploreSeconds: 0, sweepSeconds: 0 });
+  }
+});
+
+test("a share too short to say anything is left out aloud, and its seconds are spent on live faults", async () => {
+  const { scenario } = await resolveScenario({ seed: 1, seconds: 4 });
+  expect(scenario).toMatchObject({ seconds: 4, exploreSeconds: 0, sweepSeconds: 0 });
+  const left = scenario.notCovered.map(({ what }) => what);
+  expect(left).toContain("exploring crash states");
+  expect(left).toContain("sweeping the n-th call");
+});
+
 test("a saved scenario, through JSON, is found again without deriving anything", async () => {
   const { scenario } = await resolveScenario({ seed: -5, seconds: 5, faults: ["kill", "delay"] });
   const again = await resolveSaved(JSON.parse(JSON.stringify(scenario)));
@@ -37,7 +86,9 @@ test("a saved scenario, through JSON, is found again without deriving anything",
 
 test("a short write never hides a write error in the same cycle", async () => {
   const { scenario } = await resolveScenario({ seed: 1, seconds: 5, faults: ["kill"] });
-  const chosen = allFaults.filter((fault) => ["short-write", "write-error"].includes(fault.name));
+  const chosen = allFaults.filter((fault) =>
+    ["short-write", "write-error", "torn-write-error"].includes(fault.name),
+  );
   const { store } = await resolveScenario({ seed: 1, faults: ["kill"] });
   const schedule = expandSchedule({
     seed: 1,
@@ -49,7 +100,7 @@ test("a short write never hides a write error in the same cycle", async () => {
     cycles: undefined,
   });
   for (const { passing, ending } of schedule.flatMap((epoch) => epoch.cycles)) {
-    expect(ending?.fault).toBe("write-error");
+    expect(ending?.fault).toMatch(/write-error$/);
     expect(passing.map((plan) => plan.fault)).not.toContain("short-write");
   }
 });

@@ -3,15 +3,15 @@
  * every name checked, every fault that is not available here left out aloud, and the seed expanded into a concrete
  * schedule of faults. The resolved scenario is plain JSON, saved as `scenario.json`; a replay reads it and derives nothing.
  */
-import fc from "fast-check";
 import type { Fault, FaultParameters, Machine } from "../faults/contract.ts";
-import { faults as allFaults, findFaults } from "../faults/index.ts";
+import { faults as allFaults, brokerUnavailable, findFaults, whyNotInterposed } from "../faults/index.ts";
 import { type Durability, ScenarioError, type Store } from "../stores/contract.ts";
 import { findStore } from "../stores/index.ts";
 import type { Workload } from "../workloads/contract.ts";
 import { workloads as allWorkloads, findWorkloads } from "../workloads/index.ts";
 import { detectMachine } from "./machine.ts";
 import type { NotCovered } from "./results.ts";
+import { expandSchedule } from "./schedule.ts";
 
 /** What the command line or a caller asks for; everything is optional. */
 export interface Scenario {
@@ -22,7 +22,10 @@ export interface Scenario {
   /** `always`, `interval:<ms>` or `none`. */
   readonly durability?: string;
   readonly seed?: number;
-  /** Load plus injection; checks and report end at most 5 s later. */
+  /**
+   * In all. Where neither faults nor a number of cycles are asked for, a part of it goes to exploring crash states and to
+   * sweeping (`shares`); the rest is load plus injection. Checks and report end at most 5 s later.
+   */
   readonly seconds?: number;
   readonly clients?: number;
   /** Stop after this many crash / recover cycles, whatever time is left. */
@@ -45,8 +48,12 @@ export interface CyclePlan {
   readonly passing: readonly PlannedFault[];
   /** Absent when no crash fault is chosen: then the cycle ends by itself and the store lives on. */
   readonly ending?: PlannedFault;
+  /** What the ending left unsynced is lost too, before the restart. */
+  readonly powerLoss?: PlannedFault;
   /** Done to the files after the ending, before the restart; only in an epoch's last cycle. */
   readonly atRest?: PlannedFault;
+  /** In force while the store starts again; only in an epoch's last cycle. */
+  readonly recovery?: PlannedFault;
 }
 
 /** The life of one data directory: starts empty, lives through several cycles. */
@@ -63,7 +70,11 @@ export interface ResolvedScenario {
   readonly faults: readonly string[];
   readonly background: readonly PlannedFault[];
   readonly seed: number;
+  /** Of load and live faults. */
   readonly seconds: number;
+  /** After those: seconds of exploring crash states and of sweeping; 0 for none. Absent in older files: none. */
+  readonly exploreSeconds?: number;
+  readonly sweepSeconds?: number;
   readonly clients: number;
   readonly cycles: number | null;
   readonly keepGoing: boolean;
@@ -85,9 +96,6 @@ export interface Resolution {
   readonly faults: readonly Fault[];
 }
 
-/** Faults that only make sense when asked for: they slow a run or need a promise most stores do not make. */
-const onlyWhenAsked = new Set(["slow-sync"]);
-
 /**
  * Fills in defaults and expands the seed.
  *
@@ -100,7 +108,8 @@ export async function resolveScenario(asked: Scenario): Promise<Resolution> {
   const missing = await store.unavailable?.();
   if (missing) throw new ScenarioError(`store ${store.name} cannot run here: ${missing}`);
   const durability = parseDurability(asked.durability, store);
-  const machine = detectMachine();
+  const noBroker = store.interposable === false ? await brokerUnavailable() : undefined;
+  const machine = { ...detectMachine(), ...(noBroker ? { noBroker } : {}) };
   const planted = revealing(store, asked);
   const chosenWorkloads = chooseWorkloads(asked.workloads ?? planted?.workloads, store);
   const { faults, notCovered } = chooseFaults(asked.faults ?? planted?.faults, store, durability, machine);
@@ -113,6 +122,8 @@ export async function resolveScenario(asked: Scenario): Promise<Resolution> {
       `--clients ${clients} is fewer than the ${workloads.length} workloads (${workloads.map((w) => w.name).join(", ")}): each needs a client of its own; raise --clients or name fewer with --workload`,
     );
   }
+  const whole = asked.faults === undefined && asked.cycles === undefined && !planted;
+  const { live, explore, sweep, left } = shareOut(seconds, whole, store, durability, machine);
   const scenario: ResolvedScenario = {
     formatVersion: 1,
     store: storeName,
@@ -121,17 +132,66 @@ export async function resolveScenario(asked: Scenario): Promise<Resolution> {
     faults: faults.map((fault) => fault.name),
     background: asked.background ?? [],
     seed,
-    seconds,
+    seconds: live,
+    exploreSeconds: explore,
+    sweepSeconds: sweep,
     clients,
     cycles: asked.cycles ?? null,
     keepGoing: asked.keepGoing ?? false,
     operationsPerSecondMax: 2500,
     operationDeadlineMs: 600,
     faultDeadlineMs: 6000,
-    schedule: expandSchedule({ seed, seconds, clients, faults, store, durability, cycles: asked.cycles }),
-    notCovered: [...notCovered, ...chosenWorkloads.notCovered, ...modelledNowhere(store, durability)],
+    schedule: expandSchedule({
+      ...{ seed, seconds: live, clients, faults, store, durability },
+      cycles: asked.cycles,
+    }),
+    notCovered: [
+      ...notCovered,
+      ...chosenWorkloads.notCovered,
+      ...left,
+      ...modelledNowhere(store, durability),
+    ],
   };
   return { scenario, store, workloads, faults: withBackground(faults, scenario) };
+}
+
+/** Parts of a whole run's seconds; the rest is live. */
+const shares = { explore: 0.25, sweep: 0.15 } as const;
+/** Below these seconds a part would end before it had begun to say anything. */
+const leastSeconds = { explore: 2, sweep: 1.5 } as const;
+
+interface Shares {
+  readonly live: number;
+  readonly explore: number;
+  readonly sweep: number;
+  readonly left: readonly NotCovered[];
+}
+
+/** Divides a run's seconds; what a store or a machine does not allow is left out aloud, and its time goes to live faults. */
+function shareOut(
+  seconds: number,
+  whole: boolean,
+  store: Store,
+  durability: Durability,
+  machine: Machine,
+): Shares {
+  const left: NotCovered[] = [];
+  const part = (name: "explore" | "sweep", what: string): number => {
+    if (!whole) return 0;
+    const share = seconds * shares[name];
+    const missing = whyNotInterposed(store, machine);
+    const few =
+      share < leastSeconds[name] ? `${seconds} s are too few for it; give the run more --seconds` : undefined;
+    const noLog = name === "sweep" && durability.mode === "none" ? "mode none writes no log" : undefined;
+    const why = noLog ?? missing ?? few;
+    if (why === undefined) return share;
+    // Only what this machine lacks has a remedy: a pass then names it.
+    left.push(why === missing ? missingHere(undefined, why, what) : { what, why });
+    return 0;
+  };
+  const explore = part("explore", "exploring crash states");
+  const sweep = part("sweep", "sweeping the n-th call");
+  return { live: seconds - explore - sweep, explore, sweep, left };
 }
 
 /** A planted bug is by default run with the workloads and faults that reveal it. */
@@ -234,8 +294,8 @@ function chooseFaults(
   }
   const faults = allFaults.filter((fault) => {
     const missing = fault.unavailable(store, machine);
-    const left = onlyWhenAsked.has(fault.name)
-      ? "only when asked for by name"
+    const left = fault.onlyWhenAsked
+      ? `only when asked for by name: ${fault.onlyWhenAsked}`
       : againstPromise(fault, store, durability);
     if (missing) notCovered.push(missingHere(fault, missing));
     else if (left) notCovered.push({ what: `fault ${fault.name}`, why: left });
@@ -252,9 +312,12 @@ function chooseFaults(
 }
 
 /** What this machine lacks carries a remedy, and a pass then names it: "PASS, without …". */
-function missingHere(fault: Fault | undefined, sentence: string): NotCovered {
+function missingHere(
+  fault: Fault | undefined,
+  sentence: string,
+  what = fault ? `fault ${fault.name}` : "the interposer's proof",
+): NotCovered {
   const [why, ...remedy] = sentence.split("; ");
-  const what = fault ? `fault ${fault.name}` : "the interposer's proof";
   return { what, why: why!, remedy: remedy.join("; ") || "acked doctor" };
 }
 
@@ -262,10 +325,12 @@ const noFaults: NotCovered = { what: "every fault", why: "--fault none was asked
 
 /** A default run does not judge a store by what it never promised; asking for the fault by name does. */
 function againstPromise(fault: Fault, store: Store, durability: Durability): string | undefined {
-  if (fault.when === "at-rest" && !store.promise(durability).detectsDamageAtRest) {
-    return `store ${store.name} promises nothing about damage at rest; ask for it by name to see what happens`;
+  const damages = fault.when === "at-rest" || fault.when === "recovery" || fault.deceives === true;
+  if (damages && !store.promise(durability).detectsDamageAtRest) {
+    return `store ${store.name} promises nothing about damaged files; ask for it by name to see what happens`;
   }
-  if (fault.mechanism === "interposer" && durability.mode === "none" && fault.name !== "kill") {
+  const needsNoLog = fault.name === "kill" || fault.name === "power-loss";
+  if (fault.mechanism === "interposer" && durability.mode === "none" && !needsNoLog) {
     return "mode none writes no log, so the fault would have nothing to hit";
   }
   return undefined;
@@ -274,17 +339,17 @@ function againstPromise(fault: Fault, store: Store, durability: Durability): str
 /** What no run of this version covers; said in every report. */
 function modelledNowhere(store: Store, durability: Durability): NotCovered[] {
   const list: NotCovered[] = [
-    {
-      what: "power loss",
-      why: `SIGKILL keeps the page cache; losing unsynced pages is not modelled by this version${store.promise(durability).syncsBeforeAcknowledging ? ", except that an acknowledgement without a sync is found" : ""}`,
-    },
-    {
-      what: "fsyncgate semantics",
-      why: "a failed sync here leaves the data dirty (fail-keep), the weakest form",
-    },
     { what: "clusters", why: "one node is run" },
+    { what: "clock jumps", why: "the store's clock is the machine's" },
   ];
-  const { processCrash, gracefulStop } = store.promise(durability);
+  const { processCrash, gracefulStop, powerLoss } = store.promise(durability);
+  if (powerLoss.survives === "a prefix" && powerLoss.lossMsMax === Number.POSITIVE_INFINITY) {
+    list.push({
+      what: "durability after power loss",
+      why: `store ${store.name} promises nothing about it in mode ${durability.mode}, so a loss is measured and not held against it`,
+      ...(durability.mode === "none" ? {} : { remedy: "declare powerLoss in the store's promise" }),
+    });
+  }
   if (processCrash.survives !== gracefulStop.survives) {
     list.push({
       what: "the stronger of two promises",
@@ -293,110 +358,4 @@ function modelledNowhere(store: Store, durability: Durability): NotCovered[] {
     });
   }
   return list;
-}
-
-interface ScheduleOptions {
-  readonly seed: number;
-  readonly seconds: number;
-  readonly clients: number;
-  readonly faults: readonly Fault[];
-  readonly store: Store;
-  readonly durability: Durability;
-  readonly cycles: number | undefined;
-}
-
-/** Passing faults of one cycle; they overlap. */
-const passingPerCycle = 6;
-
-/** Cycles per epoch: few at first, so that an easy bug is found early, then more. */
-const cyclesOfEpoch = (epoch: number): number => (epoch === 0 ? 3 : 5);
-
-/**
- * Expands the seed. Faults are dealt from shuffled decks, so that each chosen fault comes early and equally often; more
- * cycles are planned than can be run, and those not reached are reported as such.
- */
-export function expandSchedule(options: ScheduleOptions): EpochPlan[] {
-  const deckOf = (when: Fault["when"]) => options.faults.filter((fault) => fault.when === when);
-  const endings = new Deck(deckOf("crash"), options, 1);
-  const passing = new Deck(deckOf("passing"), options, 2);
-  const atRest = new Deck(deckOf("at-rest"), options, 3);
-  const cyclesMax = Math.min(
-    options.cycles ?? Number.POSITIVE_INFINITY,
-    Math.ceil(options.seconds * 2.5) + 4,
-  );
-  const epochs: EpochPlan[] = [];
-  for (let planned = 0, epoch = 0; planned < cyclesMax; epoch++) {
-    const count = Math.min(cyclesOfEpoch(epoch), cyclesMax - planned);
-    const cycles = Array.from({ length: count }, (_, cycle) => {
-      const ending = endings.deal(160, 320);
-      const last = cycle === count - 1;
-      const damage = last ? atRest.deal(0, 0) : undefined;
-      return {
-        passing: passing.dealMany(passingPerCycle, 20, 260).filter((plan) => !hides(plan, ending)),
-        ...(ending ? { ending } : {}),
-        ...(damage ? { atRest: damage } : {}),
-      };
-    });
-    planned += count;
-    epochs.push({ cycles });
-  }
-  return epochs;
-}
-
-/**
- * The n-th write or sync comes hundreds of times a second in mode always, once an interval in mode interval, and with
- * snapshots only in mode none: there a fault at the n-th would not fire in time.
- */
-function fitToMode(parameters: FaultParameters, fault: Fault, durability: Durability): FaultParameters {
-  if (durability.mode === "always") return parameters;
-  if (durability.mode === "none" && "at" in parameters) return { ...parameters, at: "time" };
-  const ofSync = parameters.at === "sync" || fault.name === "sync-error";
-  return ofSync && "nth" in parameters ? { ...parameters, nth: 1 } : parameters;
-}
-
-/**
- * libuv completes a short write itself, and when that second call fails it returns the short count and forgets the error:
- * a program on Node would be blamed for not stopping at an error it was never told of.
- */
-function hides(passing: PlannedFault, ending: PlannedFault | undefined): boolean {
-  return passing.fault === "short-write" && ending?.fault === "write-error";
-}
-
-/** Deals faults in shuffled rounds, each with parameters drawn from its own arbitrary. */
-class Deck {
-  #left: Fault[] = [];
-  #draws = 0;
-  readonly #faults: readonly Fault[];
-  readonly #options: ScheduleOptions;
-  readonly #salt: number;
-
-  constructor(faults: readonly Fault[], options: ScheduleOptions, salt: number) {
-    this.#faults = faults;
-    this.#options = options;
-    this.#salt = salt;
-  }
-
-  deal(fromMs: number, toMs: number): PlannedFault | undefined {
-    if (this.#faults.length === 0) return undefined;
-    if (this.#left.length === 0) {
-      this.#left = this.#sample(fc.shuffledSubarray([...this.#faults], { minLength: this.#faults.length }));
-    }
-    const fault = this.#left.pop()!;
-    const parameters = fitToMode(
-      this.#sample(fault.parameters(this.#options.store)),
-      fault,
-      this.#options.durability,
-    );
-    return { fault: fault.name, atMs: this.#sample(fc.integer({ min: fromMs, max: toMs })), parameters };
-  }
-
-  dealMany(count: number, fromMs: number, toMs: number): PlannedFault[] {
-    const dealt = Array.from({ length: count }, () => this.deal(fromMs, toMs));
-    return dealt.filter((plan) => plan !== undefined).sort((a, b) => a.atMs - b.atMs);
-  }
-
-  #sample<T>(arbitrary: fc.Arbitrary<T>): T {
-    const seed = (Math.imul(this.#options.seed ^ (this.#salt << 24), 2654435761) + this.#draws++) | 0;
-    return fc.sample(arbitrary, { seed, numRuns: 1 })[0]!;
-  }
 }
