@@ -1,9 +1,11 @@
 /**
  * How entries, batches and segments look on disk. Binary, little-endian, byte strings as raw bytes.
  *
- * A segment is a 64-byte header, then batches, then written zeros:
+ * A segment is a 64-byte header, then batches, then zeros: at least as many as a batch's header has, or up to the end of
+ * the file. Behind them lie zeros, or what the file held before it was reused for this segment:
  *
- *     segment header   magic "ACKEDLOG", crc, version, id, previous {id, end, checksum}, first index, synced, size
+ *     segment header   magic "ACKEDLOG", crc, version, id, previous {id, end, checksum}, first index, synced, size,
+ *                      reused
  *     batch            magic, crc, length, previous checksum, first index, entries, synced | entries
  *     entry            number of changes, then changes
  *
@@ -14,7 +16,11 @@
 import { checksum } from "./checksum.ts";
 import { type Change, Document, List, type Value } from "./state.ts";
 
-export const formatVersion = 1;
+/**
+ * 2: segments may be reused; an older ramlog would take what lies behind their end for damage. A directory of version
+ * 1 is read as it is, and named 2 from then on.
+ */
+export const formatVersion = 2;
 export const segmentHeaderBytes = 64;
 export const batchHeaderBytes = 32;
 /** "RLB1", and no byte of it is zero: the end of a log is zeros. */
@@ -41,6 +47,8 @@ export interface SegmentHeader {
   readonly synced: number;
   /** Bytes the file was made with; a shorter one has been truncated. */
   readonly size: number;
+  /** The file had been another segment: what lies behind the end may be left from it. */
+  readonly reused: boolean;
 }
 
 export interface BatchHeader {
@@ -61,6 +69,7 @@ export type BatchRead =
       readonly start: number;
       readonly end: number;
     }
+  /** Zeros where a batch's header would be. What lies behind them is for the caller to judge. */
   | { readonly kind: "end" }
   | { readonly kind: "damaged"; readonly reason: string };
 
@@ -169,6 +178,7 @@ export class ByteReader {
 
   string(): string {
     const size = this.u32();
+    if (size === 0) return "";
     this.need(size);
     this.at += size;
     return this.bytes.toString("latin1", this.at - size, this.at);
@@ -183,7 +193,7 @@ const kinds = { put: 1, delete: 2, "push-right": 3, "push-left": 4, clear: 5 } a
 const kindNames = new Map(Object.entries(kinds).map(([name, code]) => [code, name as keyof typeof kinds]));
 const valueKinds = { bytes: 1, list: 2, document: 3 } as const;
 
-/** The format of version 1. */
+/** The format of version 2. */
 export const binaryCodec: Codec = {
   writeEntry(out, changes) {
     out.u32(changes.length);
@@ -212,11 +222,11 @@ export const binaryCodec: Codec = {
   },
 
   readBatch(bytes, offset, segment, expected) {
-    if (offset + batchHeaderBytes > bytes.length || isZero(bytes, offset, offset + batchHeaderBytes)) {
-      return isZero(bytes, offset, bytes.length) ? { kind: "end" } : damaged("no batch begins here");
-    }
-    if (bytes.readUInt32LE(offset) !== batchMagic) return damaged("no batch begins here");
-    const start = offset + batchHeaderBytes;
+    const headerEnd = offset + batchHeaderBytes;
+    if (isZero(bytes, offset, Math.min(headerEnd, bytes.length))) return { kind: "end" };
+    if (headerEnd > bytes.length || bytes.readUInt32LE(offset) !== batchMagic)
+      return damaged("no batch begins here");
+    const start = headerEnd;
     const end = start + bytes.readUInt32LE(offset + 8);
     if (end > bytes.length) return damaged("the batch reaches beyond the end of the file");
     const sum = checksum(bytes, offset + 8, end, segmentSeed(segment));
@@ -247,6 +257,7 @@ export const binaryCodec: Codec = {
     putU53(bytes, start + 40, header.firstIndex);
     bytes.writeUInt32LE(header.synced, start + 48);
     bytes.writeUInt32LE(header.size, start + 52);
+    bytes[start + 56] = Number(header.reused);
     bytes.writeUInt32LE(checksum(bytes, start + 12, start + segmentHeaderBytes), start + 8);
   },
 
@@ -265,6 +276,7 @@ export const binaryCodec: Codec = {
       firstIndex: getU53(bytes, 40),
       synced: bytes.readUInt32LE(48),
       size: bytes.readUInt32LE(52),
+      reused: bytes[56] === 1,
     };
   },
 
@@ -358,7 +370,15 @@ function readStrings(input: ByteReader): string[] {
 
 /** The UTF-8 bytes of `text`, as a byte string. */
 export function toByteString(text: string): string {
+  if (isAscii(text)) return text;
   return Buffer.from(text, "utf8").toString("latin1");
+}
+
+/** Such a text is its own byte string; most keys are. Looked at only while that is cheaper than converting. */
+function isAscii(text: string): boolean {
+  if (text.length > 64) return false;
+  for (let i = 0; i < text.length; i += 1) if (text.charCodeAt(i) > 127) return false;
+  return true;
 }
 
 /** The text whose UTF-8 bytes these are. */

@@ -19,8 +19,8 @@ export interface Disk {
   /** fdatasync on another thread; `done` is called exactly once, later. */
   syncData(fd: number, done: (error: Error | null) => void): void;
 
-  /** `create` truncates; `write` and `read` expect an existing file. */
-  open(path: string, how: "create" | "write" | "read"): Promise<number>;
+  /** `create` truncates; `exclusive` fails with EEXIST; `write` and `read` expect an existing file. */
+  open(path: string, how: "create" | "exclusive" | "write" | "read"): Promise<number>;
   read(fd: number, bytes: Buffer, offset: number, length: number, position: number): Promise<number>;
   write(fd: number, bytes: Buffer, offset: number, length: number, position: number): Promise<number>;
   /** fsync: data and metadata. */
@@ -42,7 +42,7 @@ export interface Disk {
   syncDirectory(dir: string): Promise<void>;
 }
 
-const flags = { create: "w", write: "r+", read: "r" } as const;
+const flags = { create: "w", exclusive: "wx", write: "r+", read: "r" } as const;
 const open = promisify(fs.open);
 const close = promisify(fs.close);
 const fsync = promisify(fs.fsync);
@@ -70,7 +70,15 @@ export const nodeDisk: Disk = {
   close: (fd) => close(fd),
   size: async (fd) => (await fstat(fd)).size,
   list: async (dir) => (await fs.promises.readdir(dir)).sort(),
-  readFile: (path) => fs.promises.readFile(path),
+  async readFile(path) {
+    const file = await fs.promises.open(path, "r");
+    try {
+      const { size } = await file.stat();
+      return await readToEnd(async (into, offset) => (await file.read(into, offset)).bytesRead, size);
+    } finally {
+      await file.close();
+    }
+  },
   link: (existing, path) => fs.promises.link(existing, path),
   rename: (from, to) => fs.promises.rename(from, to),
   unlink: (path) => fs.promises.unlink(path),
@@ -101,14 +109,43 @@ export function wasInterrupted(error: unknown): boolean {
 }
 
 /** fsync, made again while it is merely interrupted. */
-export async function syncFile(disk: Disk, fd: number): Promise<void> {
+export function syncFile(disk: Disk, fd: number): Promise<void> {
+  return uninterrupted(() => disk.sync(fd));
+}
+
+async function uninterrupted(call: () => Promise<void>): Promise<void> {
   for (;;) {
     try {
-      return await disk.sync(fd);
+      return await call();
     } catch (error) {
       if (!wasInterrupted(error)) throw error;
     }
   }
+}
+
+/**
+ * The same disk, whose directory syncs are fail-stop: once one has failed, every later one fails too. A name that the
+ * failed one was to make durable may be lost, and a later sync would succeed without a word about it; nor is it known
+ * which of the files that were named meanwhile it concerns.
+ */
+export function withFailStopNames(disk: Disk): Disk {
+  let failure: unknown;
+  const refuse = () => {
+    if (failure) throw new Error(`an earlier sync of the directory had failed: ${errorText(failure)}`);
+  };
+  return {
+    ...disk,
+    async syncDirectory(dir) {
+      refuse();
+      try {
+        await uninterrupted(() => disk.syncDirectory(dir));
+      } catch (error) {
+        failure ??= error;
+        throw error;
+      }
+      refuse();
+    },
+  };
 }
 
 /** Writes all of `bytes`: a short write is completed, it is not a failure. */
@@ -131,6 +168,25 @@ export async function readFully(disk: Disk, fd: number, length: number, position
     done += count;
   }
   return bytes.subarray(0, done);
+}
+
+/**
+ * Everything up to the end, which only a read of 0 bytes shows: Node's own `readFile` takes one that is merely short for
+ * it, and the rest of a log would be gone without a word.
+ *
+ * @param size bytes expected; files of /proc have 0 and more to read.
+ */
+export async function readToEnd(
+  read: (into: Buffer, offset: number) => Promise<number>,
+  size: number,
+): Promise<Buffer> {
+  let bytes = Buffer.allocUnsafe(size + 512);
+  for (let done = 0; ; ) {
+    const count = await read(bytes, done);
+    if (count === 0) return bytes.subarray(0, done);
+    done += count;
+    if (done === bytes.length) bytes = Buffer.concat([bytes], bytes.length * 2);
+  }
 }
 
 /** Removes a file that may be gone already. */

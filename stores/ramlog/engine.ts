@@ -10,7 +10,15 @@
  */
 import { dirname, join, resolve } from "node:path";
 import { binaryCodec, type Codec, formatVersion } from "./codec.ts";
-import { type Disk, errorCode, errorText, nodeDisk, removeIfThere, writeFully } from "./disk.ts";
+import {
+  type Disk,
+  errorCode,
+  errorText,
+  nodeDisk,
+  removeIfThere,
+  withFailStopNames,
+  writeFully,
+} from "./disk.ts";
 import { StartRefused, StoreFailed } from "./errors.ts";
 import { type HeldLock, lockDirectory } from "./lock.ts";
 import { type DurabilityMode, type Log, type OpenLog, openSegmentLog } from "./log.ts";
@@ -27,7 +35,25 @@ export interface Seams {
   readonly openLog: OpenLog;
   readonly recovery: Recovery;
   readonly visibility: Visibility;
+  readonly retention: Retention;
 }
+
+/** What stays when a new snapshot is durable and has been read back; everything else may go. */
+export interface Retention {
+  /** Of `previous` (0: there was none) and `newest`, by log index: which snapshots stay, and the log behind what. */
+  keep(
+    previous: number,
+    newest: number,
+  ): { readonly snapshots: readonly number[]; readonly logBehind: number };
+}
+
+/** The snapshot before the newest stays, and the log behind it, should the newest be damaged some day. */
+const previousStays: Retention = {
+  keep: (previous, newest) =>
+    previous === 0
+      ? { snapshots: [newest], logBehind: 0 }
+      : { snapshots: [previous, newest], logBehind: previous },
+};
 
 export const productionSeams: Seams = {
   disk: nodeDisk,
@@ -35,6 +61,7 @@ export const productionSeams: Seams = {
   openLog: openSegmentLog,
   recovery: provenRecovery,
   visibility: durableOnly,
+  retention: previousStays,
 };
 
 export interface EngineOptions {
@@ -45,6 +72,8 @@ export interface EngineOptions {
   /** A snapshot is made after this many bytes of log. */
   readonly snapshotBytes: number;
   readonly seams: Seams;
+  /** Who locks the directory; another process than this one only on a simulated disk. */
+  readonly processId?: number;
   /** One sentence for the operator about something that did not stop the store. */
   report(sentence: string): void;
 }
@@ -223,18 +252,21 @@ export class Engine {
     await this.retire(frozen.index);
   }
 
-  /** After a snapshot was read back: what the one before it does not need may go. */
+  /** After a snapshot was read back: what is not needed any more goes, segments to the log if it wants them. */
   private async retire(index: number): Promise<void> {
-    const previous = this.snapshots.at(-1);
-    const kept = previous === undefined || previous === index ? [index] : [previous, index];
-    const removed = this.snapshots.filter((one) => !kept.includes(one)).map(snapshotName);
-    this.snapshots = kept;
-    const needed = kept.length === 2 ? kept[0]! : 0;
-    while (this.segments.length > 1 && this.segments[1]!.firstIndex <= needed + 1) {
-      removed.push(segmentName(this.segments.shift()!.id));
+    const { snapshots, logBehind } = this.options.seams.retention.keep(this.snapshots.at(-1) ?? 0, index);
+    const removed = this.snapshots.filter((one) => !snapshots.includes(one)).map(snapshotName);
+    this.snapshots = snapshots;
+    while (this.segments.length > 1 && this.segments[1]!.firstIndex <= logBehind + 1) {
+      const { id } = this.segments.shift()!;
+      if (!this.log.reuse(id)) removed.push(segmentName(id));
     }
     const { disk } = this.options.seams;
-    for (const name of removed) await removeIfThere(disk, join(this.options.dir, name));
+    try {
+      for (const name of removed) await removeIfThere(disk, join(this.options.dir, name));
+    } catch (error) {
+      this.options.report(`what a snapshot made superfluous could not be removed (${errorText(error)})`);
+    }
   }
 }
 
@@ -245,9 +277,10 @@ export class Engine {
  */
 export async function openEngine(options: EngineOptions): Promise<Engine> {
   const dir = resolve(options.dir);
-  const settled = { ...options, dir };
-  await prepareDirectory(options.seams.disk, dir);
-  const lock = await lockDirectory(options.seams.disk, dir);
+  const disk = withFailStopNames(options.seams.disk);
+  const settled = { ...options, dir, seams: { ...options.seams, disk } };
+  await prepareDirectory(disk, dir);
+  const lock = await lockDirectory(disk, dir, options.processId);
   try {
     return await openLocked(settled, lock);
   } catch (error) {
@@ -259,9 +292,12 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
 
 async function openLocked(options: EngineOptions, lock: HeldLock): Promise<Engine> {
   const { dir, seams } = options;
-  const isNew = await checkFormat(seams.disk, dir);
+  const format = await checkFormat(seams.disk, dir);
   const state = new State();
   const recovered = await seams.recovery.recover({ disk: seams.disk, codec: seams.codec, dir, sink: state });
+  if (format === "none" && (state.index > 0 || recovered.report.cut)) {
+    throw new StartRefused(`${dir} holds a log but no file "${formatFile}"; restore it from a copy`);
+  }
   const start = await settle(options, recovered, state);
   const log = await seams.openLog({
     ...options,
@@ -270,7 +306,7 @@ async function openLocked(options: EngineOptions, lock: HeldLock): Promise<Engin
     tail: start.tail,
     segment: start.nextSegment,
   });
-  if (isNew) await writeFormat(seams.disk, dir);
+  if (format !== "current") await writeFormat(seams.disk, dir);
   for (const name of start.obsolete) await removeIfThere(seams.disk, join(dir, name));
   const engine = new Engine(options, state, log, start, lock);
   if (options.durability.mode !== "none") log.onSegment(start.nextSegment, start.proven.index + 1);
@@ -328,16 +364,14 @@ async function makeDirectories(disk: Disk, dir: string): Promise<void> {
   await disk.syncDirectory(parent);
 }
 
-/** True when the directory is new. The format is written last, so a directory that has it was complete once. */
-async function checkFormat(disk: Disk, dir: string): Promise<boolean> {
+/**
+ * The format is written last: a directory that has it was complete once, and one without it has never been served from,
+ * so that its log is empty.
+ */
+async function checkFormat(disk: Disk, dir: string): Promise<"none" | "older" | "current"> {
   const names = await disk.list(dir);
   const data = names.filter((name) => segmentId(name) !== undefined || snapshotIndex(name) !== undefined);
-  if (!names.includes(formatFile)) {
-    if (data.every((name) => segmentId(name) === 1 || segmentId(name) === 2 || snapshotIndex(name) === 0)) {
-      return true;
-    }
-    throw new StartRefused(`${dir} holds a log but no file "${formatFile}"; restore it from a copy`);
-  }
+  if (!names.includes(formatFile)) return "none";
   const text = (await disk.readFile(join(dir, formatFile))).toString("latin1");
   const version = /^acked ramlog (\d+)\n$/.exec(text)?.[1];
   if (version === undefined) {
@@ -345,7 +379,7 @@ async function checkFormat(disk: Disk, dir: string): Promise<boolean> {
       `${join(dir, formatFile)} is damaged: it does not name a format; restore it from a copy`,
     );
   }
-  if (Number(version) !== formatVersion) {
+  if (Number(version) > formatVersion) {
     throw new StartRefused(
       `${dir} was written in format ${version} by a newer ramlog; this one reads format ${formatVersion}. Use the newer version`,
     );
@@ -355,7 +389,7 @@ async function checkFormat(disk: Disk, dir: string): Promise<boolean> {
       `${dir} has lost its log: there is neither a segment nor a snapshot; restore it from a copy`,
     );
   }
-  return false;
+  return Number(version) < formatVersion ? "older" : "current";
 }
 
 async function writeFormat(disk: Disk, dir: string): Promise<void> {

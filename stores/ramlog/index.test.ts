@@ -94,11 +94,13 @@ describe("the library", () => {
 
   test("after a failed sync everything rejects with StoreFailed, and the process goes on", async () => {
     let failing = false;
+    const error = Object.assign(new Error("EIO: i/o error, fdatasync"), { code: "EIO" });
     const { store, dir } = await open(undefined, {
       syncDataNow: (fd) => {
-        if (failing) throw Object.assign(new Error("EIO: i/o error, fdatasync"), { code: "EIO" });
+        if (failing) throw error;
         nodeDisk.syncDataNow(fd);
       },
+      syncData: (fd, done) => (failing ? setImmediate(done, error) : nodeDisk.syncData(fd, done)),
     });
     await store.transact((tx) => tx.put("counters", "n", 1));
     failing = true;

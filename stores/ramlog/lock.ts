@@ -32,15 +32,14 @@ export interface HeldLock {
 const dyingMsMax = 5000;
 const retryMs = 20;
 const attemptsMax = 100;
-let attempts = 0;
 
 /**
- * Takes the lock of `dir`.
+ * Takes the lock of `dir`, for the process `pid` (another than this one only on a simulated disk).
  *
  * @throws StartRefused when another living process, or this one, has it.
  */
-export async function lockDirectory(disk: Disk, dir: string): Promise<HeldLock> {
-  const me = await thisProcess(disk);
+export async function lockDirectory(disk: Disk, dir: string, pid = process.pid): Promise<HeldLock> {
+  const me = await ownerNow(disk, pid);
   const path = join(dir, lockFile);
   try {
     await acquire(disk, path, me, dir);
@@ -62,9 +61,11 @@ export async function lockDirectory(disk: Disk, dir: string): Promise<HeldLock> 
 async function acquire(disk: Disk, path: string, me: Owner, dir: string): Promise<void> {
   const giveUpAt = performance.now() + dyingMsMax;
   for (let attempt = 0; attempt < attemptsMax || performance.now() < giveUpAt; attempt += 1) {
-    if (await createLock(disk, path, me)) return;
     const text = await readLock(disk, path);
-    if (text === undefined) continue;
+    if (text === undefined) {
+      if (await createLock(disk, path, me)) return;
+      continue;
+    }
     const owner = parseOwner(text);
     const fate = owner ? await fateOf(disk, owner) : "dead";
     if (fate === "alive" || (fate === "dying" && performance.now() >= giveUpAt)) {
@@ -109,9 +110,7 @@ async function takeOver(disk: Disk, path: string, stale: string, me: Owner, dir:
 
 /** Writes the owner's record to a file of its own next to `path`, and syncs it: a lock is never empty or torn. */
 async function writeOwner(disk: Disk, path: string, me: Owner): Promise<string> {
-  attempts += 1;
-  const temporary = `${path}.${me.pid}-${me.started}-${attempts}.tmp`;
-  const fd = await disk.open(temporary, "create");
+  const [temporary, fd] = await openUnused(disk, (n) => `${path}.${me.pid}-${me.started}-${n}.tmp`);
   try {
     await writeFully(disk, fd, Buffer.from(`${JSON.stringify(me)}\n`), 0);
     await syncFile(disk, fd);
@@ -119,6 +118,16 @@ async function writeOwner(disk: Disk, path: string, me: Owner): Promise<string> 
     await disk.close(fd);
   }
   return temporary;
+}
+
+async function openUnused(disk: Disk, name: (n: number) => string): Promise<[path: string, fd: number]> {
+  for (let n = 1; ; n += 1) {
+    try {
+      return [name(n), await disk.open(name(n), "exclusive")];
+    } catch (error) {
+      if (errorCode(error) !== "EEXIST") throw error;
+    }
+  }
 }
 
 async function readLock(disk: Disk, path: string): Promise<string | undefined> {
@@ -141,9 +150,9 @@ function parseOwner(text: string): Owner | undefined {
   }
 }
 
-async function thisProcess(disk: Disk): Promise<Owner> {
-  const stat = await processStat(disk, process.pid);
-  return { pid: process.pid, started: stat?.started ?? 0, boot: await bootId(disk) };
+async function ownerNow(disk: Disk, pid: number): Promise<Owner> {
+  const stat = await processStat(disk, pid);
+  return { pid, started: stat?.started ?? 0, boot: await bootId(disk) };
 }
 
 async function bootId(disk: Disk): Promise<string> {
@@ -187,13 +196,21 @@ async function processStat(disk: Disk, pid: number): Promise<{ state: string; st
   return { state: fields[0] ?? "", started: Number(fields[19]) };
 }
 
-/** Files of takers that died between two steps. */
+/**
+ * Files of takers that died between two steps. A right to replace a lock means nothing once the lock names somebody
+ * else, and here it names us.
+ */
 async function removeLeftovers(disk: Disk, dir: string, me: Owner): Promise<void> {
   for (const name of await disk.list(dir)) {
-    const match = /^lock\..*?(\d+)-\d+-\d+\.tmp$/.exec(name);
-    if (!match || Number(match[1]) === me.pid) continue;
+    if (!name.startsWith(`${lockFile}.`)) continue;
     const text = await readLock(disk, join(dir, name));
-    const owner = text === undefined ? undefined : parseOwner(text);
+    const owner = text === undefined ? undefined : (parseOwner(text) ?? ownerInName(name, me.boot));
     if (owner && (await fateOf(disk, owner)) === "dead") await removeIfThere(disk, join(dir, name));
   }
+}
+
+/** Who began to write this file, should its content not be there: taken to be of this boot. */
+function ownerInName(name: string, boot: string): Owner | undefined {
+  const match = /(\d+)-(\d+)-\d+\.tmp$/.exec(name);
+  return match ? { pid: Number(match[1]), started: Number(match[2]), boot } : undefined;
 }

@@ -1,4 +1,4 @@
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { afterEach, describe, expect, test } from "vitest";
 import { type Disk, nodeDisk } from "./disk.ts";
 import type { Engine } from "./engine.ts";
@@ -162,12 +162,10 @@ describe("fail-stop", () => {
       },
       { report: (sentence) => said.push(sentence) },
     );
-    await until(
-      () => readdirSync(directories[0]!).filter((name) => name.startsWith("segment-")).length === 2,
-    );
-    full = true;
     put(engine, "a", "y".repeat(3000));
     await engine.flush();
+    await until(() => readdirSync(directories[0]!).filter((name) => name.endsWith(".log")).length === 2);
+    full = true;
     put(engine, "b", "y".repeat(3000));
     await engine.flush();
     await until(() => said.length === 1);
@@ -192,6 +190,37 @@ describe("fail-stop", () => {
     const again = await openTestEngine(dir, { replace: { disk: { ...nodeDisk, ...disk } } });
     put(again, "a");
     await again.close();
+    expect((await recoverOnly(dir)).contents).toEqual({ a: "x" });
+  });
+
+  test("after a failed sync of the directory no later one is believed: the store stops when it needs a new name", async () => {
+    let failing = false;
+    const { engine } = await open({
+      syncDirectory: (dir) => {
+        if (!failing) return nodeDisk.syncDirectory(dir);
+        failing = false;
+        return Promise.reject(systemError("EIO"));
+      },
+    });
+    failing = true;
+    put(engine, "a", "y".repeat(3000));
+    await engine.flush();
+    await until(() => !failing);
+    await expect(engine.snapshot()).rejects.toThrow("an earlier sync of the directory had failed");
+    put(engine, "b", "y".repeat(3000));
+    await expect(engine.flush()).rejects.toThrow(/an earlier sync of the directory had failed: EIO/);
+  });
+
+  test("an interrupted sync of the directory is made again", async () => {
+    let calls = 0;
+    const { dir, engine } = await open({
+      syncDirectory: (path) => {
+        calls += 1;
+        return calls % 2 === 1 ? Promise.reject(systemError("EINTR")) : nodeDisk.syncDirectory(path);
+      },
+    });
+    put(engine, "a");
+    await engine.close();
     expect((await recoverOnly(dir)).contents).toEqual({ a: "x" });
   });
 });
@@ -243,16 +272,27 @@ describe("mode interval", () => {
 });
 
 describe("opening", () => {
-  test("a directory of a newer format, without its format, or without its log is refused with the reason", async () => {
-    const { writeFileSync, rmSync } = await import("node:fs");
+  test("a directory of the format before is read, and is of this format from then on", async () => {
     const { dir, engine } = await open({});
     put(engine, "a");
     await engine.close();
-    writeFileSync(`${dir}/format`, "acked ramlog 2\n");
-    await expect(openTestEngine(dir)).rejects.toThrow(
-      /written in format 2 by a newer ramlog.*Use the newer version/,
-    );
     writeFileSync(`${dir}/format`, "acked ramlog 1\n");
+    await (await openTestEngine(dir)).close();
+    expect(readFileSync(`${dir}/format`, "latin1")).toBe("acked ramlog 2\n");
+    expect((await recoverOnly(dir)).contents).toEqual({ a: "x" });
+  });
+
+  test("a directory of a newer format, without its format, or without its log is refused with the reason", async () => {
+    const { dir, engine } = await open({});
+    put(engine, "a");
+    await engine.close();
+    writeFileSync(`${dir}/format`, "acked ramlog 3\n");
+    await expect(openTestEngine(dir)).rejects.toThrow(
+      /written in format 3 by a newer ramlog.*Use the newer version/,
+    );
+    rmSync(`${dir}/format`);
+    await expect(openTestEngine(dir)).rejects.toThrow(/holds a log but no file "format"/);
+    writeFileSync(`${dir}/format`, "acked ramlog 2\n");
     for (const name of readdirSync(dir)) if (name.startsWith("segment")) rmSync(`${dir}/${name}`);
     await expect(openTestEngine(dir)).rejects.toThrow(/has lost its log/);
     await expect(openTestEngine(`${dir}/format`)).rejects.toThrow(/is not a directory/);

@@ -7,8 +7,11 @@
  *   more is released until the next has begun. - `none`: appended; nothing is written here at all.
  *
  * Fail-stop: after the first failed write or sync nothing more is written, synced or released, ever. A short write is
- * completed; EINTR is not a failure. The next segment is prepared in the background; one that is not ready when it is
- * needed is waited for, and only one that cannot be had then is a failure.
+ * completed; EINTR is not a failure. From the first entry on, the next segment is prepared in the background, out of one
+ * that nobody needs any more if there is one; a segment that is not ready when it is needed is waited for, and only one
+ * that cannot be had then is a failure.
+ *
+ * Behind each batch, in the same write, stand zeros: so the log ends in zeros also where a segment is reused.
  *
  * While syncs have lately taken less than ~150 µs the commit blocks the event loop for them, which is faster than a
  * thread hop; on a slower disk they run on another thread and commands go on.
@@ -22,8 +25,9 @@ import {
   type SegmentHeader,
   segmentHeaderBytes,
 } from "./codec.ts";
-import { type Disk, errorText, removeIfThere, wasInterrupted } from "./disk.ts";
+import { type Disk, errorText, wasInterrupted } from "./disk.ts";
 import { StoreFailed } from "./errors.ts";
+import { NextSegment } from "./next-segment.ts";
 import { createSegment, segmentName } from "./segments.ts";
 import type { Change } from "./state.ts";
 
@@ -67,6 +71,8 @@ export interface Log {
   onFailed: (failure: StoreFailed) => void;
   /** Called when a new segment has begun: its id and first entry. */
   onSegment: (id: number, firstIndex: number) => void;
+  /** Takes over a segment that nobody needs, for reuse. False: it is not wanted, and the caller may remove it. */
+  reuse(id: number): boolean;
   /** Appends one entry and returns its index. Throws `StoreFailed` after a failure. */
   append(changes: readonly Change[]): number;
   /** Resolves when everything appended so far is synced (mode `none`: at once); rejects with `StoreFailed`. */
@@ -84,6 +90,8 @@ const blockingSyncMs = 0.15;
  * not show that the disk has become fast. Now and then one is made on the main thread to find out.
  */
 const probeEvery = 256;
+/** What a batch is collected in has this many bytes at first, and again after a very large batch. */
+const outBytes = 1 << 18;
 /** A commit is made before the turn ends when this much has come together, in bytes. */
 const batchBytesMax = 8 << 20;
 /** In front of a batch there is room for a segment header, so that both are one write. */
@@ -111,7 +119,7 @@ class SegmentLog implements Log {
   readonly counts = { syncs: 0, batches: 0, entries: 0, bytes: 0 };
 
   private readonly options: LogOptions;
-  private readonly out = new ByteWriter(1 << 18, batchStart + batchHeaderBytes);
+  private readonly out: ByteWriter;
   private entries = 0;
   private failure: StoreFailed | undefined;
   private closed = false;
@@ -134,11 +142,13 @@ class SegmentLog implements Log {
   private intervalTimer: NodeJS.Timeout | undefined;
   /** `performance.now()` of the oldest write that no begun sync covers; `undefined` when there is none. */
   private uncoveredSince: number | undefined;
-  private spare: Promise<number> | undefined;
+  private readonly next: NextSegment;
   private readonly waiters: Waiter[] = [];
 
   constructor(options: LogOptions) {
     this.options = options;
+    this.out = new ByteWriter(Math.min(outBytes, options.segmentBytes), batchStart + batchHeaderBytes);
+    this.next = new NextSegment(options);
     this.segment = options.segment;
     this.end = options.after.position;
     this.lastIndex = options.after.index + options.tail.length;
@@ -166,14 +176,23 @@ class SegmentLog implements Log {
       });
     }
     const size = Math.max(segmentBytes, end);
-    const header = { id: this.segment, previous: after.position, firstIndex: after.index + 1, size };
-    codec.writeSegmentHeader(this.out.bytes, 0, { ...header, synced: end });
+    codec.writeSegmentHeader(this.out.bytes, 0, {
+      id: this.segment,
+      previous: after.position,
+      firstIndex: after.index + 1,
+      synced: end,
+      size,
+      reused: false,
+    });
     await createSegment(disk, dir, this.segment, size, this.out.bytes.subarray(0, end));
     this.fd = await disk.open(join(dir, segmentName(this.segment)), "write");
     this.end = { segment: this.segment, offset: end, checksum: sum };
     this.syncedOffset = end;
     this.out.length = batchStart + batchHeaderBytes;
-    this.prepareSpare();
+  }
+
+  reuse(id: number): boolean {
+    return this.fd >= 0 && !this.failure && !this.closed && this.next.reuse(id);
   }
 
   append(changes: readonly Change[]): number {
@@ -186,6 +205,7 @@ class SegmentLog implements Log {
     } else {
       this.options.codec.writeEntry(this.out, changes);
       this.entries += 1;
+      if (!this.busy) this.next.prepare(this.segment + 1);
     }
     if (!this.commitPlanned) {
       this.commitPlanned = true;
@@ -215,12 +235,10 @@ class SegmentLog implements Log {
     if (!this.failure) await this.flush();
     this.closed = true;
     clearTimeout(this.intervalTimer);
-    const spare = await this.spare?.catch(() => undefined);
-    const { disk, dir } = this.options;
-    if (spare !== undefined && !this.failure) await removeIfThere(disk, join(dir, segmentName(spare)));
+    await this.next.close(!this.failure);
     if (this.fd < 0) return;
     if (!this.failure) await this.claimEnd();
-    await disk.close(this.fd);
+    await this.options.disk.close(this.fd);
     this.fd = -1;
   }
 
@@ -275,8 +293,15 @@ class SegmentLog implements Log {
 
   /** Seals and writes the batch, with a segment header in front of it when `first`. False after a failure. */
   private writeBatch(first: boolean): boolean {
-    const { codec } = this.options;
-    const { bytes, length } = this.out;
+    const { codec, segmentBytes } = this.options;
+    const { length } = this.out;
+    const start = first ? 0 : batchStart;
+    const position = first ? 0 : this.end.offset;
+    const end = position + length - start;
+    const padding = Math.max(0, Math.min(batchHeaderBytes, segmentBytes - end));
+    this.out.reserve(padding);
+    const { bytes } = this.out;
+    bytes.fill(0, length, length + padding);
     const checksum = codec.sealBatch(bytes, batchStart, length, {
       segment: this.segment,
       previous: this.end.checksum,
@@ -284,16 +309,14 @@ class SegmentLog implements Log {
       entries: this.entries,
       synced: this.syncedOffset,
     });
-    const start = first ? 0 : batchStart;
-    const position = first ? 0 : this.end.offset;
-    if (!this.writeAll(bytes, start, length, position)) return false;
-    this.end = { segment: this.segment, offset: position + length - start, checksum };
+    if (!this.writeAll(bytes, start, length + padding, position)) return false;
+    this.end = { segment: this.segment, offset: end, checksum };
     this.writtenIndex = this.lastIndex;
     this.counts.batches += 1;
     this.counts.bytes += length - start;
     this.entries = 0;
     this.out.length = batchStart + batchHeaderBytes;
-    if (bytes.length > batchBytesMax * 2) this.out.bytes = Buffer.allocUnsafeSlow(1 << 18);
+    if (bytes.length > batchBytesMax * 2) this.out.bytes = Buffer.allocUnsafeSlow(outBytes);
     return true;
   }
 
@@ -436,7 +459,7 @@ class SegmentLog implements Log {
         () => {
           this.busy = false;
           if (!this.failure && this.writeBatch(true)) this.afterWrite();
-          this.prepareSpare();
+          if (!this.failure && !this.closed) this.next.prepare(this.segment + 1);
         },
         (error) => {
           this.busy = false;
@@ -458,7 +481,7 @@ class SegmentLog implements Log {
   private async openNextSegment(): Promise<void> {
     if (this.failure) return;
     const { disk, codec, dir } = this.options;
-    const id = await this.takeSpare();
+    const { id, reused } = await this.next.take(this.segment + 1);
     const fd = await disk.open(join(dir, segmentName(id)), "write");
     await disk.close(this.fd);
     this.fd = fd;
@@ -468,33 +491,12 @@ class SegmentLog implements Log {
       firstIndex: this.lastIndex - this.entries + 1,
       synced: 0,
       size: this.options.segmentBytes,
+      reused,
     };
     codec.writeSegmentHeader(this.out.bytes, 0, header);
     this.segment = id;
     this.syncedOffset = 0;
     this.onSegment(id, header.firstIndex);
-  }
-
-  /** The prepared segment, or one made now when preparing it has failed before. */
-  private async takeSpare(): Promise<number> {
-    const prepared = await (this.spare ?? Promise.reject(new Error("none"))).catch(() => undefined);
-    this.spare = undefined;
-    if (prepared !== undefined) return prepared;
-    const id = this.segment + 1;
-    await createSegment(this.options.disk, this.options.dir, id, this.options.segmentBytes);
-    return id;
-  }
-
-  private prepareSpare(): void {
-    if (this.failure || this.closed) return;
-    const id = this.segment + 1;
-    const { disk, dir, segmentBytes, report } = this.options;
-    this.spare = createSegment(disk, dir, id, segmentBytes).then(() => id);
-    this.spare.catch((error) => {
-      report(
-        `${segmentName(id)} could not be prepared (${errorText(error)}); it is tried again when it is needed`,
-      );
-    });
   }
 
   private fail(what: string, error: unknown): void {

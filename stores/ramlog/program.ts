@@ -6,6 +6,7 @@
  * a graceful stop, 1 when the log failed, 3 when it refused to start (or the arguments make no sense).
  */
 import { parseArgs } from "node:util";
+import { type Disk, nodeDisk } from "./disk.ts";
 import { type Engine, openEngine, productionSeams, type Seams } from "./engine.ts";
 import { StartRefused } from "./errors.ts";
 import type { DurabilityMode } from "./log.ts";
@@ -14,7 +15,9 @@ import { type RunningServer, startServer } from "./server/server.ts";
 
 /** What a planted bug replaces. */
 export interface ProgramSeams {
-  readonly engine?: Partial<Seams>;
+  /** The disk, made from the one that would be used: the real one, or a simulated one. */
+  readonly disk?: (real: Disk) => Disk;
+  readonly engine?: Partial<Omit<Seams, "disk">>;
   readonly commands?: MakeCommands;
 }
 
@@ -40,7 +43,7 @@ export async function runProgram(argv: readonly string[], seams: ProgramSeams = 
     const settings = parseArguments(argv);
     engine = await openEngine({
       ...settings,
-      seams: { ...productionSeams, ...seams.engine },
+      seams: { ...productionSeams, ...seams.engine, disk: seams.disk?.(nodeDisk) ?? nodeDisk },
       report: say,
     });
     const server = await serve(engine, settings, seams);

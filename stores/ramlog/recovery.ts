@@ -4,7 +4,7 @@
  * 1. The newest snapshot that reads back, else the one before it if the log still reaches back that far.
  * 2. The chain of segments: the newest segment with a valid header names the exact end (file, offset, checksum) of
  *    the one it continues, and so on back to the snapshot. What is not on the chain was superseded.
- * 3. Every batch in order. Damage is a *tail*, cut with a report, unless something valid claims that it was synced: a
+ * 3. Every batch in order, to the zeros that end the log. Damage is a *tail*, cut with a report, unless something valid claims that it was synced: a
  *    later batch, a later segment, or the segment's own header. Then the store refuses to start: file and offset.
  *
  * Nothing is changed on disk here, so recovery that was interrupted simply runs again. What lies behind the last
@@ -46,7 +46,7 @@ export interface RecoveryReport {
 export interface CutReport {
   readonly file: string;
   readonly offset: number;
-  /** Bytes from there to the last one that is not zero. */
+  /** Bytes from there to the last one that is not zero; in a reused segment, also what it held before. */
   readonly bytes: number;
   readonly reason: string;
 }
@@ -180,9 +180,10 @@ async function loadSnapshot(options: RecoveryOptions, names: readonly string[]):
   return { index: 0, records: 0, usable: [], unusable, discarded, damagedIndex };
 }
 
+/** `stale`: the header of the segment that the file was before it was reused; nothing has been written since. */
 interface SegmentFile {
   readonly id: number;
-  readonly header: SegmentHeader | "empty" | "damaged";
+  readonly header: SegmentHeader | "empty" | "stale" | "damaged";
 }
 
 interface ChainFile {
@@ -191,18 +192,31 @@ interface ChainFile {
 }
 
 async function readHeaders(options: RecoveryOptions, names: readonly string[]): Promise<SegmentFile[]> {
-  const files: SegmentFile[] = [];
+  const found: SegmentFile[] = [];
   for (const name of names) {
     const id = segmentId(name);
     if (id === undefined) continue;
     const bytes = await readStart(options, name, segmentHeaderBytes);
-    const header = options.codec.readSegmentHeader(bytes);
-    if (typeof header === "object" && header.id !== id) {
-      throw new StartRefused(`${name} says that it is segment ${header.id}: files were exchanged. ${remedy}`);
-    }
-    files.push({ id, header });
+    found.push({ id, header: options.codec.readSegmentHeader(bytes) });
   }
-  return files;
+  const newest = found.findLast(({ id, header }) => typeof header === "object" && header.id === id)?.id ?? 0;
+  return found.map(({ id, header }) => {
+    if (typeof header !== "object" || header.id === id) return { id, header };
+    if (!wasReused(header.id, id, newest, names)) {
+      throw new StartRefused(
+        `${segmentName(id)} says that it is segment ${header.id}: files were exchanged. ${remedy}`,
+      );
+    }
+    return { id, header: "stale" };
+  });
+}
+
+/**
+ * True when segment `old` can have become segment `id`. It was renamed, so its own name is gone; and nobody needed it,
+ * so the log was written on, and synced, behind it.
+ */
+function wasReused(old: number, id: number, newest: number, names: readonly string[]): boolean {
+  return old < id && old < newest && !names.includes(segmentName(old));
 }
 
 const remedy = "Restore the data directory from a copy";
@@ -222,13 +236,14 @@ function chainFrom(files: readonly SegmentFile[], snapshot: number): ChainFile[]
       );
     }
     const before = byId.get(previous.segment);
-    if (!before || before.header === "empty") {
+    if (before?.header === "damaged") {
+      throw damagedBeforeSync(previous.segment, 0, "its header does not match");
+    }
+    if (typeof before?.header !== "object") {
       throw new StartRefused(
         `${segmentName(previous.segment)} is ${before ? "empty" : "missing"}, but ${segmentName(file.id)} continues it. ${remedy}`,
       );
     }
-    if (before.header === "damaged")
-      throw damagedBeforeSync(previous.segment, 0, "its header does not match");
     file = { id: before.id, header: before.header };
   }
   return chain;
@@ -344,24 +359,41 @@ function requireEnd(
 
 /** Decides whether the end of the newest segment is an end, a tail to cut, or damage. */
 function endOfLog(codec: Codec, bytes: Buffer, file: ChainFile, stop: Stop): CutReport | null {
-  const reason =
-    stop.reason ?? (bytes.length < file.header.size ? "the file is shorter than it was made" : undefined);
-  const claimed = Math.max(file.header.synced, claimBehind(codec, bytes, file.id, stop.offset));
-  if (claimed > stop.offset) {
+  const behind = lookBehind(codec, bytes, file.id, stop.offset);
+  const reason = stop.reason ?? whyNoEnd(bytes, file, stop.offset, behind.batches);
+  if (Math.max(file.header.synced, behind.claimed) > stop.offset) {
     throw damagedBeforeSync(file.id, stop.offset, reason ?? "zeros where batches were");
   }
   if (!reason) return null;
   return { file: segmentName(file.id), offset: stop.offset, bytes: lastByte(bytes) - stop.offset, reason };
 }
 
-/** The farthest position that a readable batch behind `offset` claims to have been synced; 0 when there is none. */
-function claimBehind(codec: Codec, bytes: Buffer, segment: number, offset: number): number {
+/** Why the zeros at `offset` are not the end of what was written here; `undefined` when they are. */
+function whyNoEnd(bytes: Buffer, file: ChainFile, offset: number, batchesBehind: number): string | undefined {
+  if (bytes.length < file.header.size) return "the file is shorter than it was made";
+  const explained = file.header.reused ? batchesBehind === 0 : isZero(bytes, offset, bytes.length);
+  return explained ? undefined : "zeros where a batch should begin";
+}
+
+/**
+ * What of this segment can be read behind `offset`: how many batches, and the farthest position that they claim to have
+ * been synced (0 when none does). What the file held before it was reused is not of this segment.
+ */
+function lookBehind(
+  codec: Codec,
+  bytes: Buffer,
+  segment: number,
+  offset: number,
+): { batches: number; claimed: number } {
+  let batches = 0;
   let claimed = 0;
   for (const candidate of batchCandidates(bytes, offset)) {
     const read = codec.readBatch(bytes, candidate, segment);
-    if (read.kind === "batch") claimed = Math.max(claimed, read.header.synced);
+    if (read.kind !== "batch") continue;
+    batches += 1;
+    claimed = Math.max(claimed, read.header.synced);
   }
-  return claimed;
+  return { batches, claimed };
 }
 
 /** The end of what is not zero; at least 0. */
@@ -459,13 +491,13 @@ async function looseSegments(
   const discarded: string[] = [];
   let cut: CutReport | null = null;
   const loose = files.filter((file) => !onChain.has(file.id));
-  for (const { id } of loose.filter((file) => file.id > newest)) {
+  for (const { id, header } of loose.filter((file) => file.id > newest)) {
     const name = segmentName(id);
     const bytes = await readWhole(options, name);
-    if (isZero(bytes, 0, bytes.length)) continue;
-    if (claimBehind(options.codec, bytes, id, 0) > 0) {
-      throw damagedBeforeSync(id, 0, "its header does not match");
-    }
+    const behind = lookBehind(options.codec, bytes, id, 0);
+    if (behind.claimed > 0) throw damagedBeforeSync(id, 0, "its header does not match");
+    const unused = header === "stale" ? behind.batches === 0 : isZero(bytes, 0, bytes.length);
+    if (unused) continue;
     cut = { file: name, offset: 0, bytes: lastByte(bytes), reason: "its first write did not complete" };
     discarded.push(`${name}: ${cut.reason}`);
   }

@@ -1,7 +1,10 @@
 /**
  * The names in a data directory, and how a segment comes into being: preallocated with written zeros under a temporary
- * name, synced, renamed, its directory synced. So the name `segment-….log` always means a file of full size, the end
- * of the log in it is zeros, and a sync of it writes data only (measured: twice the sync rate of appending).
+ * name, synced, renamed, its directory synced. So the name `segment-….log` always means a file of full size, and a
+ * sync of it writes data only (measured: twice the sync rate of appending).
+ *
+ * Or out of a segment that nobody needs any more: renamed onto the new name, the directory synced. Such a file still
+ * holds its old header and batches, which do not pass for new ones: their checksums are seeded with another id.
  */
 import { join } from "node:path";
 import { type Disk, removeIfThere, syncFile, writeFully } from "./disk.ts";
@@ -59,6 +62,34 @@ export async function createSegment(
     }
   });
   await disk.syncDirectory(dir);
+}
+
+/**
+ * Makes segment `id` out of segment `old`, which nobody needs: durable under its new name when this resolves. False
+ * when it is not of the right size, and was removed instead.
+ */
+export async function reuseSegment(
+  disk: Disk,
+  dir: string,
+  old: number,
+  id: number,
+  size: number,
+): Promise<boolean> {
+  const path = join(dir, segmentName(old));
+  const fd = await disk.open(path, "read");
+  let oldSize: number;
+  try {
+    oldSize = await disk.size(fd);
+  } finally {
+    await disk.close(fd);
+  }
+  if (oldSize !== size) {
+    await removeIfThere(disk, path);
+    return false;
+  }
+  await disk.rename(path, join(dir, segmentName(id)));
+  await disk.syncDirectory(dir);
+  return true;
 }
 
 /**

@@ -121,6 +121,7 @@ export class Slots {
   }
 
   get(key: string): Slot | undefined {
+    if (this.maps.length === 1) return this.maps[0]!.get(key);
     for (const map of this.maps) {
       const slot = map.get(key);
       if (slot) return slot;

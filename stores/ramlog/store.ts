@@ -3,7 +3,7 @@
  * store with another program (`stores/broken/`).
  *
  * Segments and snapshots are kept small, so that a run of seconds sees segments end, snapshots replace each other and
- * files renamed, and not only appends.
+ * files renamed, and not only appends; in a run to be explored smaller still.
  */
 import { childProgram } from "../../harness/package-root.ts";
 import type { Durability, PlantedBug, Store } from "../contract.ts";
@@ -17,11 +17,18 @@ export interface RamlogStoreOptions {
   readonly program?: string;
   /** Further arguments, for example `["--bug", "never-syncs"]`. */
   readonly extraArgs?: readonly string[];
+  /** The compiled module that recovers in process, below `dist/`. Default: `stores/ramlog/recoverable.js`. */
+  readonly recoverModule?: string;
+  /** Further options for it. */
+  readonly recoverOptions?: Readonly<Record<string, unknown>>;
+  /** Members of the promise that this store does not make. */
+  readonly promisesNot?: readonly "failStop"[];
   readonly plantedBug?: PlantedBug;
 }
 
-const segmentBytes = 64 * 1024;
-const snapshotBytes = 256 * 1024;
+const usual = { segmentBytes: 64 * 1024, snapshotBytes: 256 * 1024 };
+/** What is replayed must be short, since every crash state is recovered; and segments must be reused early. */
+const explored = { segmentBytes: 8 * 1024, snapshotBytes: 11 * 1024 };
 
 /** One sync that overruns the interval may take this long, in ms, and is part of the permitted loss. */
 const oneSyncMs = 1000;
@@ -46,7 +53,7 @@ function promise(durability: Durability): DeclaredPromise {
     case "interval":
       return {
         processCrash: everything,
-        powerLoss: { survives: "a prefix", lossMsMax: durability.intervalMs + oneSyncMs },
+        powerLoss: { survives: "a prefix", lossMsMax: durability.intervalMs + oneSyncMs, syncMs: oneSyncMs },
         gracefulStop: everything,
         syncsBeforeAcknowledging: false,
         failStop: true,
@@ -68,23 +75,36 @@ function promise(durability: Durability): DeclaredPromise {
 /** ramlog, or a program made from it. */
 export function ramlogStore(options: RamlogStoreOptions): Store {
   const program = childProgram(options.program ?? "stores/ramlog/main.js");
-  return respStore({
+  const withdrawn = Object.fromEntries((options.promisesNot ?? []).map((name) => [name, false]));
+  const store = respStore({
     name: options.name,
     summary: options.summary,
     command: (node) => [
       process.execPath,
       program,
       ...["--dir", node.dir, "--port", "0", "--durability", durabilityArgument(node.durability)],
-      ...["--segment-bytes", String(segmentBytes), "--snapshot-bytes", String(snapshotBytes)],
+      ...sizeArguments(node.explored ? explored : usual),
       ...(options.extraArgs ?? []),
     ],
     ready: "line",
     durabilities: ["always", "interval", "none"],
-    promise,
+    promise: (durability) => ({ ...promise(durability), ...withdrawn }),
     logFiles: "segment-*.log",
     performs: ["write", "sync", "rename", "grow"],
     ...(options.plantedBug ? { plantedBug: options.plantedBug } : {}),
   });
+  return {
+    ...store,
+    snapshotFiles: "snapshot-*.snap",
+    recoverable: {
+      module: childProgram(options.recoverModule ?? "stores/ramlog/recoverable.js"),
+      options: { ...explored, ...options.recoverOptions },
+    },
+  };
+}
+
+function sizeArguments(sizes: typeof usual): string[] {
+  return ["--segment-bytes", String(sizes.segmentBytes), "--snapshot-bytes", String(sizes.snapshotBytes)];
 }
 
 function durabilityArgument(durability: Durability): string {
