@@ -1,21 +1,22 @@
 /** The sync is begun a few milliseconds after it has been reported as done. */
-import { type Disk, nodeDisk } from "../ramlog/disk.ts";
+import type { Disk } from "../ramlog/disk.ts";
 import type { Bug } from "./bug.ts";
 
 const lateByMs = 5;
 
-function syncLater(fd: number): void {
-  setTimeout(() => nodeDisk.syncData(fd, () => undefined), lateByMs);
+function disk(real: Disk): Disk {
+  const syncLater = (fd: number) => {
+    setTimeout(() => real.syncData(fd, () => undefined), lateByMs);
+  };
+  return {
+    ...real,
+    syncDataNow: syncLater,
+    syncData(fd, done) {
+      syncLater(fd);
+      setImmediate(done, null);
+    },
+  };
 }
-
-const disk: Disk = {
-  ...nodeDisk,
-  syncDataNow: syncLater,
-  syncData(fd, done) {
-    syncLater(fd);
-    setImmediate(done, null);
-  },
-};
 
 export const acknowledgesBeforeSync: Bug = {
   name: "acknowledges-before-sync",
@@ -23,5 +24,5 @@ export const acknowledgesBeforeSync: Bug = {
   finding: ["acknowledged-without-sync"],
   workloads: ["register"],
   faults: [],
-  seams: { engine: { disk } },
+  seams: { disk },
 };

@@ -10,4 +10,6 @@ export interface Bug extends PlantedBug {
   /** `broken/<name>` is the store's name. */
   readonly name: string;
   readonly seams: ProgramSeams;
+  /** What of ramlog's promise this store does not make, so that the bug must show in its data. */
+  readonly promisesNot?: readonly "failStop"[];
 }

@@ -6,14 +6,18 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { findingKinds } from "../../harness/checkers/contract.ts";
-import { nodeDisk } from "../ramlog/disk.ts";
-import { type Engine, openEngine, productionSeams } from "../ramlog/engine.ts";
+import { type Disk, nodeDisk } from "../ramlog/disk.ts";
+import { type Engine, openEngine, productionSeams, type Seams } from "../ramlog/engine.ts";
+import { memoryDisk } from "../ramlog/fixtures/memory-disk.ts";
 import { contentsOf, crashCopy, remove, temporaryDirectory } from "../ramlog/fixtures/model.ts";
+import type { ProgramSeams } from "../ramlog/program.ts";
+import { recover as recoverRamlog } from "../ramlog/recoverable.ts";
 import type { Commands, Session } from "../ramlog/server/commands.ts";
 import { makeCommands } from "../ramlog/server/commands.ts";
 import type { Change } from "../ramlog/state.ts";
 import { bugs } from "./bugs.ts";
 import { brokenStores } from "./index.ts";
+import { recover } from "./recoverable.ts";
 
 const cleanUps: (() => Promise<unknown> | unknown)[] = [];
 
@@ -26,6 +30,11 @@ function bugNamed(name: string) {
   return bugs.find((bug) => bug.name === name)!;
 }
 
+function seamsOf(name: string | undefined, real = nodeDisk): Seams {
+  const { disk, engine } = name ? bugNamed(name).seams : ({} as ProgramSeams);
+  return { ...productionSeams, ...engine, disk: disk?.(real) ?? real };
+}
+
 async function open(
   name: string | undefined,
   dir = temporaryDirectory(),
@@ -35,7 +44,7 @@ async function open(
     durability: { mode: "always" },
     segmentBytes: 1 << 16,
     snapshotBytes: 1 << 30,
-    seams: { ...productionSeams, ...(name ? bugNamed(name).seams.engine : {}) },
+    seams: seamsOf(name),
     report: () => undefined,
   });
   cleanUps.push(async () => {
@@ -133,10 +142,10 @@ describe("syncs", () => {
       const { engine } = await open(name);
       const failing = vi.spyOn(nodeDisk, "syncDataNow").mockImplementationOnce(ioError);
       await write(engine, put("a", "1"));
+      expect(failing.mock.results[0]!.type).toBe("throw");
+      expect(failing).toHaveBeenCalledTimes(name === "retries-failed-sync" ? 2 : 1);
       await write(engine, put("b", "2"));
       expect(engine.released).toBe(2);
-      expect(failing.mock.results[0]!.type).toBe("throw");
-      expect(failing).toHaveBeenCalledTimes(name === "retries-failed-sync" ? 3 : 2);
     },
   );
 });
@@ -181,11 +190,214 @@ describe("recovery", () => {
     expect(await recoveredBy("skips-damaged", dir)).toEqual({ l: ["x", "y"] });
   });
 
+  test("truncates-anywhere: serves what was before a damaged batch, where ramlog refuses", async () => {
+    const dir = await crashedLog();
+    const { path, batches, bytes } = logOf(dir);
+    bytes[batches[1]! + 40]! ^= 1;
+    writeFileSync(path, bytes);
+    await expect(open(undefined, dir)).rejects.toThrow(/is damaged at offset/);
+    expect(await recoveredBy("truncates-anywhere", dir)).toEqual({ a: "1" });
+  });
+
+  test("truncates-anywhere: and forgets the segments behind the damaged one, for good", async () => {
+    const dir = crashCopy((await rotating(undefined, 300)).dir);
+    const first = join(dir, readdirSync(dir).find((name) => name.startsWith("segment-"))!);
+    const bytes = readFileSync(first);
+    bytes[bytes.indexOf("RLB1", 2000) + 40]! ^= 1;
+    writeFileSync(first, bytes);
+    const { engine } = await open("truncates-anywhere", dir);
+    expect(engine.lastIndex).toBeGreaterThan(0);
+    expect(engine.lastIndex).toBeLessThan(100);
+    const { engine: next } = await open(undefined, crashCopy(dir));
+    expect(next.lastIndex).toBe(engine.lastIndex);
+  });
+
+  test("trusts-zeros: a batch whose last page is zeros becomes a value nobody wrote", async () => {
+    const { engine, dir } = await open(undefined);
+    await write(engine, put("a", "1"));
+    await write(engine, put("a", `a-${"long".repeat(10)}`));
+    const copy = crashCopy(dir);
+    const { path, bytes } = logOf(copy);
+    bytes.fill(0, bytes.lastIndexOf("longlonglonglonglong"));
+    writeFileSync(path, bytes);
+    const twin = crashCopy(copy);
+    expect(contents((await open(undefined, twin)).engine)).toEqual({ a: "1" });
+    expect((await recoveredBy("trusts-zeros", copy)).a).toMatch(/^a-(long)+\0+$/);
+  });
+
+  test("believes-stale-records: what a reused segment held before is there again", async () => {
+    const run = await rotating("believes-stale-records", 600, { snapshotEvery: 60 });
+    expect(run.reused).toBeGreaterThan(0);
+    const { engine } = await open("believes-stale-records", crashCopy(run.dir));
+    expect(engine.lastIndex).toBeGreaterThan(run.engine.lastIndex);
+    expect(contents(engine)).not.toEqual(contents(run.engine));
+  });
+
+  test("recovered in process, a store has its bug as well", async () => {
+    const dir = await crashedLog();
+    const files = () => new Map(readdirSync(dir).map((name) => [name, readFileSync(join(dir, name))]));
+    const options = { durability: { mode: "always" }, segmentBytes: 8192, snapshotBytes: 8192 } as const;
+    const deleted = { workload: "kv", f: "read", key: "a" };
+    const right = await recoverRamlog(memoryDisk(files()), options);
+    expect(right.read(deleted)).toBeNull();
+    const wrong = await recover(memoryDisk(files()), { ...options, bug: "resurrects-deleted" });
+    expect(wrong.read(deleted)).toBe("1");
+    await expect(recover(memoryDisk(files()), { ...options, bug: "none" })).rejects.toThrow(
+      'there is no planted bug "none"',
+    );
+  });
+
   test("what a bug has made of a log stays so: the next correct recovery sees it too", async () => {
     const { engine, dir } = await open("applies-twice", await crashedLog());
     await write(engine, put("after", "1"));
     const copy = crashCopy(dir);
     expect(contents((await open(undefined, copy)).engine)).toEqual(contents(engine));
+  });
+});
+
+/** A store whose log has gone through some segments of 8 KiB, and what became of its files. */
+async function rotating(
+  name: string | undefined,
+  writes: number,
+  { snapshotEvery = Number.POSITIVE_INFINITY, real = nodeDisk }: { snapshotEvery?: number; real?: Disk } = {},
+) {
+  const dir = temporaryDirectory();
+  let reused = 0;
+  const counting: Disk = {
+    ...real,
+    rename: async (from, to) => {
+      if (from.endsWith(".log")) reused += 1;
+      await real.rename(from, to);
+    },
+  };
+  const seams = seamsOf(name, counting);
+  const durability = { mode: "always" } as const;
+  const sizes = { segmentBytes: 8192, snapshotBytes: 1 << 30 };
+  const engine = await openEngine({ dir, durability, ...sizes, seams, report: () => undefined });
+  cleanUps.push(async () => {
+    await engine.close().catch(() => undefined);
+    remove(dir);
+  });
+  for (let n = 1; n <= writes; n += 1) {
+    await write(engine, put(`k${n % 7}`, `${n}-${"v".repeat(40)}`));
+    if (n % snapshotEvery === 0) await engine.snapshot();
+  }
+  return { engine, dir, reused };
+}
+
+/** A disk that writes down what happens to names, and to which file; descriptors as the paths they were opened by. */
+function recordedDisk(): { real: Disk; calls: string[] } {
+  const calls: string[] = [];
+  const paths = new Map<number, string>();
+  const short = (path: string) => path.slice(path.lastIndexOf("/") + 1).replace(/-0+/, "-");
+  const real: Disk = {
+    ...nodeDisk,
+    open: async (path, how) => {
+      const fd = await nodeDisk.open(path, how);
+      paths.set(fd, short(path));
+      return fd;
+    },
+    rename: async (from, to) => {
+      calls.push(`name ${short(to)}`);
+      await nodeDisk.rename(from, to);
+    },
+    unlink: async (path) => {
+      calls.push(`unlink ${short(path)}`);
+      await nodeDisk.unlink(path);
+    },
+    sync: async (fd) => {
+      calls.push(`sync ${paths.get(fd)}`);
+      await nodeDisk.sync(fd);
+    },
+    syncDirectory: async (dir) => {
+      calls.push("sync .");
+      await nodeDisk.syncDirectory(dir);
+    },
+    writeNow: (fd, ...rest) => {
+      calls.push(`write ${paths.get(fd)}`);
+      return nodeDisk.writeNow(fd, ...rest);
+    },
+    syncDataNow: (fd) => {
+      calls.push(`sync ${paths.get(fd)}`);
+      nodeDisk.syncDataNow(fd);
+    },
+    syncData: (fd, done) => {
+      calls.push(`sync ${paths.get(fd)}`);
+      nodeDisk.syncData(fd, done);
+    },
+  };
+  return { real, calls };
+}
+
+describe("names and files", () => {
+  async function callsOf(name: string | undefined, snapshotEvery = 100): Promise<string[]> {
+    const { real, calls } = recordedDisk();
+    await rotating(name, 300, { snapshotEvery, real });
+    return calls;
+  }
+  /** What comes after each call that matches. */
+  const followers = (calls: readonly string[], match: RegExp) =>
+    calls.filter((_call, at) => at > 0 && match.test(calls[at - 1]!));
+
+  test("without a bug, a new name is followed by a sync of the directory before anything uses it", async () => {
+    const calls = await callsOf(undefined);
+    for (const name of ["name snapshot-100.snap", "name segment-2.log"]) {
+      const rest = calls.slice(calls.indexOf(name));
+      expect(rest.indexOf("sync .")).toBeGreaterThan(0);
+      expect(rest.slice(0, rest.indexOf("sync ."))).not.toContain("write segment-2.log");
+    }
+  });
+
+  test("forgets-segment-name: no sync of the directory follows", async () => {
+    const calls = await callsOf("forgets-segment-name", 1000);
+    const named = calls.indexOf("name segment-2.log");
+    expect(named).toBeGreaterThan(0);
+    expect(calls.slice(named)).toContain("write segment-2.log");
+    expect(calls.slice(named)).not.toContain("sync .");
+  });
+
+  test("forgets-reused-name: a new segment's name is synced, a reused one's is not", async () => {
+    const calls = await callsOf("forgets-reused-name", 1000);
+    const named = calls.indexOf("name segment-2.log");
+    expect(named).toBeGreaterThan(0);
+    expect(calls.slice(named)).toContain("sync .");
+  });
+
+  test("forgets-snapshot-name: no sync of the directory comes before what it replaces goes", async () => {
+    const calls = await callsOf("forgets-snapshot-name");
+    const named = calls.indexOf("name snapshot-200.snap");
+    const gone = calls.indexOf("unlink snapshot-100.snap");
+    expect(gone).toBeGreaterThan(named);
+    expect(calls.slice(named, gone)).not.toContain("sync .");
+  });
+
+  test("names-snapshot-early: its data is not synced", async () => {
+    expect(await callsOf(undefined)).toContain("sync snapshot-100.snap.tmp");
+    const calls = await callsOf("names-snapshot-early");
+    expect(calls).toContain("name snapshot-100.snap");
+    expect(calls).not.toContain("sync snapshot-100.snap.tmp");
+  });
+
+  test("deletes-log-early: segments go before the snapshot is synced", async () => {
+    const calls = await callsOf("deletes-log-early", 250);
+    const synced = calls.indexOf("sync snapshot-250.snap.tmp");
+    expect(calls.indexOf("unlink segment-1.log")).toBeGreaterThan(0);
+    expect(calls.indexOf("unlink segment-1.log")).toBeLessThan(synced);
+  });
+
+  test("syncs-wrong-file: what is written to the second segment is never synced", async () => {
+    const calls = await callsOf("syncs-wrong-file", 1000);
+    expect(calls).toContain("write segment-2.log");
+    expect(calls).not.toContain("sync segment-2.log");
+  });
+
+  test("loses-first-batch: the first write of a segment is not followed by its sync, the second is", async () => {
+    const calls = await callsOf("loses-first-batch", 1000);
+    expect(followers(calls, /^write segment-2\.log$/).slice(0, 2)).toEqual([
+      "write segment-2.log",
+      "sync segment-2.log",
+    ]);
+    expect(followers(await callsOf(undefined, 1000), /^write segment-2\.log$/)[0]).toBe("sync segment-2.log");
   });
 });
 

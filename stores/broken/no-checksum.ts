@@ -45,5 +45,7 @@ export const noChecksum: Bug = {
   finding: ["phantom-value", "served-damaged-data", "did-not-recover"],
   workloads: ["register", "append"],
   faults: ["torn-write"],
+  // One torn write rarely ends inside a value that is then read; crash states tear every write.
+  explore: { profile: "ext4-ordered" },
   seams: { engine: { codec } },
 };
