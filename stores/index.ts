@@ -7,14 +7,27 @@ import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { brokenStores } from "./broken/index.ts";
 import { capabilities, ScenarioError, type Store, unknownName } from "./contract.ts";
+import { jsonFiles } from "./json-files/store.ts";
+import { postgres, postgresFsyncOff } from "./postgres/store.ts";
 import { ramlog } from "./ramlog/store.ts";
-import { redis } from "./redis.ts";
+import { redis, redisUnrepaired } from "./redis.ts";
 import { parseRespStore } from "./resp.ts";
+import { sqlite, sqliteNormal } from "./sqlite/store.ts";
 
 export { brokenStores } from "./broken/index.ts";
 
 /** Every store that can be named. */
-export const stores: readonly Store[] = [ramlog, redis, ...brokenStores];
+export const stores: readonly Store[] = [
+  ramlog,
+  redis,
+  redisUnrepaired,
+  sqlite,
+  sqliteNormal,
+  postgres,
+  postgresFsyncOff,
+  jsonFiles,
+  ...brokenStores,
+];
 
 /**
  * The store that `--store` names.

@@ -44,7 +44,7 @@ export function bundledPostgresMissing(): string | undefined {
 export async function bundledPostgres(scratchDir: string): Promise<PostgresPrograms> {
   const found = bundledNative();
   if (!found) throw new ScenarioError(`Postgres cannot be measured: ${bundledPostgresMissing()}`);
-  const account = process.getuid?.() === 0 ? ordinaryAccount() : undefined;
+  const account = serverAccount();
   const native = await runnable(found, scratchDir, account);
   return {
     initdb: join(native, "bin", "initdb"),
@@ -83,6 +83,11 @@ export async function canRead(path: string, account: Account | undefined): Promi
 /** Options that run a child as the account. */
 export function identityOf(account: Account | undefined): { uid?: number; gid?: number } {
   return account ? { uid: account.uid, gid: account.gid } : {};
+}
+
+/** The account that servers are run as here: an ordinary one when acked is root, otherwise its own (`undefined`). */
+export function serverAccount(): Account | undefined {
+  return process.getuid?.() === 0 ? ordinaryAccount() : undefined;
 }
 
 function ordinaryAccount(): Account {
