@@ -11,10 +11,12 @@ import { chooseFocus, type Focus, NeighbourhoodScan } from "./neighbourhood.ts";
 import { type RunFiles, readRunFiles, visitHistory } from "./run-directory.ts";
 import { TimelineScan } from "./timeline.ts";
 
+export { coverageTable } from "./coverage-table.ts";
 export { announceOnGithub, githubAnnotations, githubStepSummary } from "./github.ts";
 export { type JsonDocument, jsonDocument } from "./json.ts";
 export { escapedXml, junitXml } from "./junit.ts";
 export { ReportError, readResults } from "./run-directory.ts";
+export { sweepMatrixText } from "./sweep-matrix.ts";
 export { type SummaryOptions, summaryOptions, terminalSummary } from "./terminal.ts";
 
 /** Paths of what was written. */

@@ -15,6 +15,8 @@ export type JsonDocument = Pick<
   | "runDir"
   | "replay"
   | "notCovered"
+  | "explorations"
+  | "sweep"
   | "worst"
   | "interrupted"
 > & { readonly store: string };
@@ -34,6 +36,7 @@ export function jsonDocument(results: RunResults): JsonDocument {
     runDir,
     replay,
   } = results;
+  const { explorations, sweep } = results;
   const { notCovered, worst, interrupted, store } = results;
   return {
     formatVersion,
@@ -51,5 +54,7 @@ export function jsonDocument(results: RunResults): JsonDocument {
     worst,
     interrupted,
     store: store.name,
+    ...(explorations ? { explorations } : {}),
+    ...(sweep ? { sweep } : {}),
   };
 }

@@ -3,8 +3,8 @@
  * A violation is a `failure`, anything unknown an `error` (never a pass), what was not reached or not covered `skipped`.
  */
 import type { CheckResult, Finding } from "../harness/checkers/contract.ts";
-import type { FaultTally, RunResults } from "../harness/results.ts";
-import { asked, ended, moment, verdictSentence, visible, visibleLine } from "./wording.ts";
+import type { ExplorationResults, FaultTally, RunResults, SweepCell } from "../harness/results.ts";
+import { asked, count, ended, moment, verdictSentence, visible, visibleLine } from "./wording.ts";
 
 interface TestCase {
   readonly className: string;
@@ -23,6 +23,8 @@ export function junitXml(results: RunResults): string {
     verdictCase(results),
     ...results.checks.map(checkCase),
     ...results.faults.map(faultCase),
+    ...(results.explorations ?? []).flatMap(explorationCases),
+    ...(results.sweep?.cells.map(sweepCase) ?? []),
     ...results.notCovered.map(
       (entry): TestCase => ({
         className: "acked.not-covered",
@@ -106,6 +108,48 @@ function faultCase(fault: FaultTally): TestCase {
     ...common,
     problem: { as: "skipped", type: "not reached", message: `planned ${fault.planned} times, not reached` },
   };
+}
+
+/** One case a scene; findings belong to the scene that showed them, doubts to the profile as a whole. */
+function explorationCases(explored: ExplorationResults): TestCase[] {
+  const className = `acked.explore.${explored.profile}`;
+  const seconds = explored.elapsedMs / 1000;
+  const whole: TestCase = {
+    className,
+    name: "all scenes",
+    seconds,
+    ...(explored.verdict === "unknown"
+      ? { problem: { as: "error", type: "unknown", message: explored.reasons.join("; ") } }
+      : {}),
+  };
+  const scenes = explored.scenes.map((scene): TestCase => {
+    const own = explored.findings.filter((finding) => finding.scene === scene.name);
+    const common = { className, name: `${scene.name} (${count(scene.recovered)} states)`, seconds: 0 };
+    if (own[0] === undefined) return common;
+    const body = own
+      .slice(0, 10)
+      .map((finding) =>
+        [
+          findingText(finding),
+          ...finding.notOnDisk.slice(0, 12).map((what) => `  not on disk: ${what}`),
+          ...finding.onDisk.slice(0, 12).map((what) => `  on disk: ${what}`),
+          `  replay: ${finding.replay}`,
+        ].join("\n"),
+      )
+      .join("\n\n");
+    // What is shown only under a profile that is no more than a warning for this store leaves the verdict as it is.
+    const as = explored.verdict === false ? "failure" : "skipped";
+    return { ...common, problem: { as, type: own[0].kind, message: own[0].sentence, body } };
+  });
+  return [whole, ...scenes];
+}
+
+function sweepCase({ site, effect, outcomes, trials, sentence }: SweepCell): TestCase {
+  const common = { className: "acked.sweep", name: `${site}: ${effect} (${trials})`, seconds: 0 };
+  const message = sentence ?? "";
+  if (outcomes.finding > 0) return { ...common, problem: { as: "failure", type: "finding", message } };
+  if (outcomes.unknown > 0) return { ...common, problem: { as: "error", type: "unknown", message } };
+  return common;
 }
 
 function caseXml({ className, name, seconds: time, problem }: TestCase): string {

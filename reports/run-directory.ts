@@ -12,7 +12,7 @@ import type { Finding } from "../harness/checkers/contract.ts";
 import { HistoryError } from "../harness/history/history.ts";
 import { readHistoryFile } from "../harness/history/history-file.ts";
 import type { HistoryEvent, Operation } from "../harness/history/operation.ts";
-import type { FaultRecord, RunResults } from "../harness/results.ts";
+import type { FaultRecord, RunResults, ShrunkFinding } from "../harness/results.ts";
 
 /** Everything of a run except its history, which is streamed. */
 export interface RunFiles {
@@ -146,7 +146,24 @@ function withInfinities(results: RunResults): RunResults {
       ...check,
       findings: (check.findings ?? []).map(restored),
     })),
+    ...(results.explorations
+      ? {
+          explorations: results.explorations.map((explored) => ({
+            ...explored,
+            findings: explored.findings.map((finding) => ({
+              ...finding,
+              operations: restored(finding).operations,
+              ...(finding.shrunk ? { shrunk: restoredShrunk(finding.shrunk) } : {}),
+            })),
+          })),
+        }
+      : {}),
   };
+}
+
+function restoredShrunk(shrunk: ShrunkFinding): ShrunkFinding {
+  const { finding } = shrunk;
+  return { ...shrunk, finding: { ...finding, operations: finding.operations.map(restoredOperation) } };
 }
 
 function restoredOperation(operation: Operation): Operation {

@@ -3,13 +3,15 @@
  * machine lacked something. Colours only where the stream is a terminal and NO_COLOR is not set.
  */
 import type { CheckResult, Verdict } from "../harness/checkers/contract.ts";
-import type { NotCovered, RunResults } from "../harness/results.ts";
+import type { ExplorationResults, NotCovered, RunResults, SweepOutcome } from "../harness/results.ts";
 import {
   count,
   counted,
   crashSentence,
   duration,
+  exploredWord,
   medianAndMax,
+  statesOf,
   verdictLine,
   verdictSentence,
   verdictWord,
@@ -60,6 +62,8 @@ export function terminalSummary(results: RunResults, options: SummaryOptions): s
     ["found", found(results), 4],
     ["done", [done(results)], 2],
     ["fired", [fired(results)], 3],
+    ["explored", explored(results), 5],
+    ["swept", swept(results), 2],
     ["checked", checked(results.checks), 6],
     ["not covered", notCovered(results.notCovered), 4],
   ];
@@ -152,7 +156,12 @@ function done(results: RunResults): string {
 }
 
 function fired(results: RunResults): string {
-  if (results.faults.length === 0) return "no fault was planned";
+  if (results.faults.length === 0) {
+    if (results.sweep) return "see swept: each trial made one call fail";
+    return (results.explorations ?? []).length > 0
+      ? "nothing was made to fail while the store ran; power loss is explored afterwards, from its trace"
+      : "no fault was planned";
+  }
   return results.faults
     .map(
       (fault) =>
@@ -195,6 +204,46 @@ function verdicts(checks: readonly CheckResult[]): string {
     })
     .filter(Boolean)
     .join(" · ");
+}
+
+/** One line a profile: states, where, how many findings, and how small the first was made. */
+function explored({ explorations = [] }: RunResults): string[] {
+  return explorations.map((one) => {
+    const points = one.scenes[0]?.crashPointsExplored ?? 0;
+    const seen = one.findings.reduce((sum, finding) => sum + (finding.count ?? 1), 0);
+    const first = one.findings[0];
+    const findings = first
+      ? `; ${counted(seen, "finding")}, the first (${first.kind}) after ${counted(first.statesUntilFound, "state")}${first.shrunk ? `, made smaller to ${counted(first.shrunk.requests.length, "operation")}` : ""}`
+      : "";
+    return `${one.profile}: ${exploredWord(one)}, ${counted(statesOf(one), "state")} at ${counted(points, "crash point")} in ${duration(one.elapsedMs * 1e6)}${scenesCutShort(one)}${findings}${lossOf(one)}${one.acknowledgements === "weak" ? "; acknowledgements by the clients' clock (weak)" : ""}`;
+  });
+}
+
+/** The scenes after the first that did not come to every crash point of the trace. */
+function scenesCutShort({ scenes }: ExplorationResults): string {
+  return scenes
+    .slice(1)
+    .filter((scene) => scene.crashPointsExplored < scene.crashPoints)
+    .map(
+      (scene) =>
+        `; "${scene.name}" reached ${count(scene.crashPointsExplored)} of ${counted(scene.crashPoints, "crash point")}`,
+    )
+    .join("");
+}
+
+/** What a promise of "a prefix" let be lost. */
+function lossOf({ run }: ExplorationResults): string {
+  if (!run.lostWritesMax) return "";
+  return `; lost, as the promise allows: up to ${counted(run.lostWritesMax, "acknowledged write")}, the oldest ${duration((run.lostMsMax ?? 0) * 1e6)} old`;
+}
+
+function swept({ sweep }: RunResults): string[] {
+  if (!sweep) return [];
+  const of = (outcome: SweepOutcome) => sweep.cells.reduce((sum, cell) => sum + cell.outcomes[outcome], 0);
+  const cut = sweep.cutShort.length > 0 ? `, ${counted(sweep.cutShort.length, "sweep")} cut short` : "";
+  return [
+    `${sweep.verdict === true && cut ? "nothing found in a part" : verdictWord(sweep.verdict)}: ${counted(sweep.trials, "trial")}: ${count(of("survived"))} survived, ${count(of("refused"))} refused, ${counted(of("finding"), "finding")}, ${count(of("unknown"))} not judged; ${counted(sweep.exhausted.length, "sweep")} to the end${cut}`,
+  ];
 }
 
 /** How often the first finding was seen, and the others: the verdict's lines have told the first. */

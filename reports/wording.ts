@@ -5,12 +5,20 @@
  */
 import type { Verdict } from "../harness/checkers/contract.ts";
 import type { Operation } from "../harness/history/operation.ts";
-import type { NotCovered, RunResults } from "../harness/results.ts";
+import type { ExplorationResults, NotCovered, RunResults } from "../harness/results.ts";
 
 /** What a person reads for a verdict; files and JSON say true, false, unknown. */
 export function verdictWord(verdict: Verdict): "PASS" | "VIOLATION" | "UNKNOWN" {
   if (verdict === true) return "PASS";
   return verdict === false ? "VIOLATION" : "UNKNOWN";
+}
+
+/** The verdict of an exploration; one that reached only part of the crash points has not passed. */
+export function exploredWord({ verdict, scenes }: ExplorationResults): string {
+  const { crashPoints = 0, crashPointsExplored = 0 } = scenes[0] ?? {};
+  return verdict === true && crashPointsExplored < crashPoints
+    ? `nothing found in ${count(crashPointsExplored)} of ${counted(crashPoints, "crash point")}`
+    : verdictWord(verdict);
 }
 
 /** `ns` with three digits and a unit: `85 µs`, `4.12 ms`, `1.24 s`, `2 min 5 s`. */
@@ -50,6 +58,12 @@ export function count(value: number): string {
 /** `1 crash`, `43 crashes`. */
 export function counted(value: number, singular: string, plural = `${singular}s`): string {
   return `${count(value)} ${value === 1 ? singular : plural}`;
+}
+
+/** A number of states; `null` is more than a double counts exactly. */
+export function possibleStates(states: number | null): string {
+  if (states === null) return "more than 2^53";
+  return states < 1e7 ? count(states) : states.toExponential(1).replace("e+", " · 10^");
 }
 
 /** Sizes in powers of 1024: `15.6 GiB`. */
@@ -176,9 +190,28 @@ export function verdictSentence(results: RunResults): string {
   }
   const crashes = results.counts.crashes ?? 0;
   const acknowledged = results.counts.acknowledged ?? 0;
-  const through = crashes === 0 ? "without any crash" : `and ${counted(crashes, "crash", "crashes")}`;
+  const states = statesRecovered(results);
+  const through = [
+    crashes === 0 ? (states === 0 ? "without any crash" : "") : `and ${counted(crashes, "crash", "crashes")}`,
+    states === 0 ? "" : `and ${counted(states, "crash state")}`,
+    results.sweep ? `and ${counted(results.sweep.trials, "single failure")}` : "",
+  ]
+    .filter(Boolean)
+    .join(" ");
   const name = visibleLine(results.store.name, 60);
   return `${name} kept its promise for mode ${results.durability}: no violation in ${counted(acknowledged, "acknowledged operation")} ${through}.`;
+}
+
+/** Crash states recovered and judged, over all profiles and scenes. */
+export function statesRecovered(results: RunResults): number {
+  return (results.explorations ?? []).reduce((sum, explored) => sum + statesOf(explored), 0);
+}
+
+/** Recovering a state a second time makes it no second state. */
+export function statesOf({ scenes }: ExplorationResults): number {
+  return scenes
+    .filter(({ name }) => name !== "recovered twice")
+    .reduce((sum, scene) => sum + scene.recovered, 0);
 }
 
 /**
@@ -187,6 +220,10 @@ export function verdictSentence(results: RunResults): string {
  */
 export function crashSentence(results: RunResults): string {
   const crashes = results.counts.crashesReadBack ?? results.counts.crashes ?? 0;
+  const states = statesRecovered(results);
+  if (crashes === 0 && states > 0) {
+    return `${counted(states, "crash state")} of one traced run: what its profiles allow at its crash points. It says nothing of states left out, nor of other runs.`;
+  }
   if (crashes === 0) return "No crash: this run says nothing about crashes.";
   const n = `${counted(crashes, "crash", "crashes")}${results.counts.crashesReadBack === undefined ? "" : " that were read back after"}`;
   if (results.verdict !== true) return `${n}; only a pass allows an estimate of how rare a loss is.`;

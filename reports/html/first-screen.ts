@@ -16,6 +16,7 @@ import {
   wordsOf,
 } from "../wording.ts";
 import { counterexample, type Surroundings } from "./counterexample.ts";
+import { crashStateOf, smallestOf } from "./exploration.ts";
 import { html, type Markup, trusted } from "./markup.ts";
 
 const notCoveredShown = 6;
@@ -23,7 +24,7 @@ const notCoveredShown = 6;
 export function firstScreen(results: RunResults, surroundings: Surroundings): Markup {
   const finding = results.findings[0];
   return html`<header>${verdictBanner(results)}</header>
-<main id="main">${finding ? counterexample(finding, surroundings) : ""}
+<main id="main">${smallestOf(results)}${finding ? counterexample(finding, surroundings) : ""}${crashStateOf(results)}
 <div class="cards">
 ${card("What was tested", tested(results))}
 ${card("What was done to it", done(results))}

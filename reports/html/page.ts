@@ -12,10 +12,12 @@ import type { Timeline } from "../timeline.ts";
 import { counted, duration, verdictLine, visibleLine } from "../wording.ts";
 import { chartData, shareOf } from "./chart-data.ts";
 import { clientScript } from "./client-script.ts";
+import { explorations } from "./exploration.ts";
 import { firstScreen } from "./first-screen.ts";
 import { type LanesInput, lanes } from "./lanes.ts";
 import { html, type Markup, scriptJson, trusted } from "./markup.ts";
 import { styleSheet } from "./style.ts";
+import { sweepMatrix } from "./sweep.ts";
 import { checksTable, faultsTable, machineTable, percentilesTable, storeOutput } from "./tables.ts";
 
 export interface PageInput {
@@ -53,7 +55,9 @@ function rendered({ files, timeline, lanes: laneInput, historyNote }: PageInput,
 <style>${trusted(sheet)}</style></head><body>
 <a class="skip" href="#main">Skip to the findings</a>
 ${firstScreen(results, { faults, starts: timeline.starts })}
-<nav aria-label="Sections"><a href="#times">Response times</a><a href="#distribution">Distribution</a>${laneInput ? html`<a href="#lanes">Lanes</a>` : ""}<a href="#checks">Checks</a><a href="#faults">Faults</a><a href="#store-output">Store output</a><a href="#machine">Machine</a></nav>
+<nav aria-label="Sections">${results.explorations ? html`<a href="#crash-states">Crash states</a>` : ""}${results.sweep ? html`<a href="#sweep">Sweep</a>` : ""}<a href="#times">Response times</a><a href="#distribution">Distribution</a>${laneInput ? html`<a href="#lanes">Lanes</a>` : ""}<a href="#checks">Checks</a><a href="#faults">Faults</a><a href="#store-output">Store output</a><a href="#machine">Machine</a></nav>
+${explorations(results)}
+${sweepMatrix(results)}
 ${timeline.events === 0 ? html`<section><h2 id="times">Response times</h2><p>The history is empty: nothing was sent to the store.</p></section>` : charts(timeline, faults.length > 0)}
 ${laneInput ? lanes(thinned(laneInput, share)) : ""}
 ${checksTable(results)}

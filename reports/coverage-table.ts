@@ -1,0 +1,51 @@
+/**
+ * What an exploration covered, as a table for a terminal: one row a profile and scene, then what was left out and why.
+ * It is never narrower than its numbers: a terminal of under 80 columns wraps it.
+ */
+import type { ExplorationResults } from "../harness/results.ts";
+import { count, exploredWord, possibleStates, visibleLine } from "./wording.ts";
+
+const head = ["profile", "scene", "crash points", "possible", "distinct", "recovered", "judged"] as const;
+const numbersFrom = 2;
+
+/** Ends with a newline; empty when nothing was explored. */
+export function coverageTable(explorations: readonly ExplorationResults[]): string {
+  const rows = explorations.flatMap((explored) =>
+    explored.scenes.map((scene, index) => [
+      index === 0 ? `${explored.profile} ${exploredWord(explored)}` : "",
+      scene.name,
+      `${count(scene.crashPointsExplored)}/${count(scene.crashPoints)}`,
+      possibleStates(scene.statesPossible),
+      count(scene.distinct),
+      count(scene.recovered),
+      count(scene.judged),
+    ]),
+  );
+  if (rows.length === 0) return "";
+  const table = [[...head], ...rows];
+  const widths = head.map((_name, column) => Math.max(...table.map((row) => row[column]!.length)));
+  const lines = table.map((row) =>
+    row
+      .map((text, column) =>
+        column < numbersFrom ? text.padEnd(widths[column]!) : text.padStart(widths[column]!),
+      )
+      .join("  ")
+      .trimEnd(),
+  );
+  return `${[...lines, ...leftOut(explorations)].join("\n")}\n`;
+}
+
+/** The same reason in several scenes of a profile is said once, with the sum. */
+function leftOut(explorations: readonly ExplorationResults[]): string[] {
+  return explorations.flatMap(({ profile, scenes }) => {
+    const byReason = new Map<string, number | null>();
+    for (const { why, count: many } of scenes.flatMap((scene) => scene.leftOut)) {
+      const before = byReason.get(why);
+      byReason.set(why, many === null || before === null ? null : (before ?? 0) + many);
+    }
+    return [...byReason].map(
+      ([why, many]) =>
+        `left out under ${profile}: ${many === null ? "" : `${possibleStates(many)}: `}${visibleLine(why, 300)}`,
+    );
+  });
+}
