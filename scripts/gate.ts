@@ -1,6 +1,7 @@
 /**
- * `acked gate`: what CI runs. The canary and every planted bug must be caught, with the right kind of finding; a fault-free
- * run must pass; ramlog must pass fixed seeds. One line each. `--soak` adds 20 seeds in a row and 5 with slowed syncs.
+ * `acked gate`: what CI runs. The canary and every planted bug must be caught, with the right kind of finding (those that only
+ * power loss shows by exploring crash states or by a sweep, with the profile or effect and the number of states or trials it
+ * took); a fault-free run must pass; ramlog must pass fixed seeds. One line each. `--soak` adds 20 seeds in a row and 5 with slowed syncs.
  *
  * Exit 0: all as it must be. 1: ramlog was found wrong. 2: something stayed unknown. 4: the harness missed a planted bug,
  * which means that its passes are worth nothing.
@@ -8,18 +9,30 @@
 import { appendFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
-import type { RunResults } from "../harness/results.ts";
-import { type PlannedFault, resolveScenario, type Scenario } from "../harness/scenario.ts";
-import { escapedXml } from "../reports/index.ts";
+import type { Finding } from "../harness/checkers/contract.ts";
+import { exploreTracedRun } from "../harness/explore/explored-run.ts";
+import { tracedRun } from "../harness/explore/traced/traced-run.ts";
+import type { CrashStateFinding, RunResults } from "../harness/results.ts";
+import { createRunDirectory, writeJson } from "../harness/run-directory.ts";
+import { type PlannedFault, type Resolution, resolveScenario, type Scenario } from "../harness/scenario.ts";
+import { choosePairs } from "../harness/sweep/plan.ts";
+import { sweep } from "../harness/sweep/sweep.ts";
+import { escapedXml, writeReports } from "../reports/index.ts";
 import { brokenStores } from "../stores/index.ts";
 import { runAndReport } from "./chaos.ts";
+import { onInterruption } from "./interruption.ts";
 import { seed, wholeNumber } from "./options.ts";
+import { replayLine } from "./replay-line.ts";
 
 interface Check {
   readonly name: string;
   readonly scenario: Scenario;
   /** Kinds of findings any of which must be found; absent when the run must pass. */
   readonly mustFind?: readonly string[];
+  /** Crash states of a traced run under this profile, in place of a live run. */
+  readonly profile?: string;
+  /** A sweep of one effect at one operation, in place of a live run. */
+  readonly sweep?: { readonly operation: string; readonly effect: string };
 }
 
 interface Line {
@@ -59,14 +72,18 @@ export function register(program: Command): void {
 
 /** The canary is a run that must fail; if it passes, nothing else here means anything. */
 function standard(seed: number, seconds: number): Check[] {
-  const planted = brokenStores.map((store) => {
+  const planted = brokenStores.map((store): Check => {
     const bug = store.plantedBug!;
+    const { profile } = bug.explore ?? {};
+    const elsewhere = profile !== undefined || bug.sweep !== undefined;
     return {
+      ...(profile === undefined ? {} : { profile }),
+      ...(bug.sweep ? { sweep: bug.sweep } : {}),
       name: store.name === "broken/never-syncs" ? `canary ${store.name}` : store.name,
       scenario: {
         store: store.name,
         workloads: bug.workloads,
-        faults: bug.faults.length > 0 ? bug.faults : ["none"],
+        faults: bug.faults.length > 0 && !elsewhere ? bug.faults : ["none"],
         seed,
         seconds: 20,
       },
@@ -99,16 +116,85 @@ async function perform(check: Check, out: string): Promise<Line> {
   };
   try {
     const resolution = await resolveScenario(check.scenario);
-    const results = await runAndReport(resolution, {
-      command: "gate",
-      out,
-      json: false,
-      quiet: true,
-      instrumentCheck: false,
-    });
+    if (check.sweep) return await swept(resolution, check.sweep, check.mustFind ?? [], out, finish);
+    const results =
+      check.profile === undefined
+        ? await runAndReport(resolution, {
+            command: "gate",
+            out,
+            json: false,
+            quiet: true,
+            instrumentCheck: false,
+          })
+        : await explored(resolution, check.profile, out);
     return check.mustFind ? caught(results, check.mustFind, finish) : passed(results, finish);
   } catch (error) {
     return finish(false, 4, (error as Error).message);
+  }
+}
+
+/** ms of load at most for a traced run; seconds of exploring its crash states. */
+const tracing = { loadMs: 12_000, seconds: 30 } as const;
+
+async function explored(resolution: Resolution, profile: string, out: string): Promise<RunResults> {
+  const { scenario } = resolution;
+  const directory = createRunDirectory(out, scenario.store, scenario.seed, new Date());
+  const runsDir = resolve(out);
+  const stop = new AbortController();
+  const release = onInterruption(() => stop.abort());
+  try {
+    const { signal } = stop;
+    writeJson(directory.scenarioFile, { ...scenario, explored: { profiles: [profile] } });
+    await tracedRun({ resolution, directory, runsDir, loadMs: tracing.loadMs, signal });
+    const results = await exploreTracedRun({
+      ...{ directory, resolution, profiles: [profile], runsDir, signal, command: "gate" },
+      seconds: tracing.seconds,
+      stopAtFirst: true,
+      shrinkMs: 0,
+      replayOf: replayLine,
+    });
+    await writeReports(directory.path);
+    return results;
+  } finally {
+    release();
+  }
+}
+
+const sweepSeconds = 40;
+
+/** Ends with the first finding. */
+async function swept(
+  resolution: Resolution,
+  { operation, effect }: NonNullable<Check["sweep"]>,
+  mustFind: readonly string[],
+  out: string,
+  finish: Finish,
+): Promise<Line> {
+  const { scenario } = resolution;
+  const directory = createRunDirectory(out, `${scenario.store}-sweep`, scenario.seed, new Date());
+  const stop = new AbortController();
+  const found = new AbortController();
+  const release = onInterruption(() => stop.abort());
+  try {
+    writeJson(directory.scenarioFile, scenario);
+    const { findings, trials, verdict } = await sweep({
+      ...{ resolution, directory, runsDir: resolve(out), seconds: sweepSeconds },
+      pairs: choosePairs([operation], [effect]),
+      signal: AbortSignal.any([stop.signal, found.signal]),
+      onProgress: (progress) => progress.findings > 0 && found.abort(),
+    });
+    const finding = findings.find((candidate) => mustFind.includes(candidate.kind));
+    const how = `with ${effect} at the n-th ${operation}, after ${trials} trials`;
+    if (finding) return finish(true, 0, `caught: ${finding.kind}, ${how}`);
+    if (stop.signal.aborted) return finish(false, 2, "interrupted");
+    const instead = findings.map((candidate) => candidate.kind).join(", ") || `verdict ${verdict}`;
+    return finish(
+      false,
+      4,
+      `MISSED: expected ${mustFind.join(" or ")}, found ${instead}, ${how}; ${directory.path}`,
+    );
+  } finally {
+    release();
   }
 }
 
@@ -116,11 +202,18 @@ type Finish = (ok: boolean, exitCode: Line["exitCode"], sentence: string) => Lin
 
 function caught(results: RunResults, kinds: readonly string[], finish: Finish): Line {
   const finding = results.findings.find((candidate) => kinds.includes(candidate.kind));
-  if (finding) return finish(true, 0, `caught: ${finding.kind}`);
+  if (finding) return finish(true, 0, `caught: ${finding.kind}${howFound(finding)}`);
   if (results.interrupted) return finish(false, 2, "interrupted");
   const instead =
     results.findings.map((candidate) => candidate.kind).join(", ") || `verdict ${results.verdict}`;
   return finish(false, 4, `MISSED: expected ${kinds.join(" or ")}, found ${instead}; ${results.runDir}`);
+}
+
+/** For a crash-state finding: under which profile, and what it took. */
+function howFound(finding: Finding | CrashStateFinding): string {
+  if (!("statesUntilFound" in finding)) return "";
+  const { profile, statesUntilFound, secondsUntilFound } = finding;
+  return `, under ${profile}, after ${statesUntilFound} states in ${secondsUntilFound.toFixed(1)} s`;
 }
 
 function passed(results: RunResults, finish: Finish): Line {

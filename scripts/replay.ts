@@ -1,71 +1,165 @@
 /**
- * `acked replay DIR`: the same plan and seed again. The plan is read from the run's `scenario.json` and nothing is derived
- * anew. Timing is the machine's, so a live finding may not come back: then it says so, and that is never a pass.
+ * `acked replay DIR`: does a recorded finding come back?
+ *
+ * Findings at crash states are recomputed from the directory's files alone, byte for byte, here or on another machine.
+ * Any other finding is a live one: the same plan runs again (read from `scenario.json`, nothing is derived anew). Timing is
+ * the machine's, so a live finding may not come back: then the first event at which the two runs went apart is named, and
+ * that is never a pass.
  */
-import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { resolve } from "node:path";
 import type { Command } from "commander";
-import { z } from "zod";
+import { type Replayed, replayTracedRun } from "../harness/explore/explored-run.ts";
+import { isTracedRun } from "../harness/explore/traced/traced-run-files.ts";
+import { firstDifference } from "../harness/history/difference.ts";
+import { HistoryError } from "../harness/history/history.ts";
+import { readHistoryFile } from "../harness/history/history-file.ts";
 import type { RunResults } from "../harness/results.ts";
-import { type ResolvedScenario, resolveSaved } from "../harness/scenario.ts";
-import { ReportError, readResults } from "../reports/index.ts";
+import { runDirectoryAt } from "../harness/run-directory.ts";
+import { type Resolution, resolveSaved } from "../harness/scenario.ts";
+import { makePlanSmaller, type SmallerPlan } from "../harness/smaller-plan.ts";
+import { jsonDocument, ReportError, readResults, writeReports } from "../reports/index.ts";
 import { ScenarioError } from "../stores/contract.ts";
 import { runAndReport } from "./chaos.ts";
+import { onInterruption } from "./interruption.ts";
+import { wholeNumber } from "./options.ts";
+import { replayLine } from "./replay-line.ts";
+import { readScenario } from "./saved-scenario.ts";
 
-/** The members a replay relies on; the rest is checked where it is used. */
-const savedScenario = z.looseObject({
-  formatVersion: z.literal(1),
-  store: z.string(),
-  durability: z.looseObject({ mode: z.enum(["always", "interval", "none"]) }),
-  workloads: z.array(z.string()),
-  faults: z.array(z.string()),
-  background: z.array(z.looseObject({ fault: z.string() })),
-  seed: z.int(),
-  seconds: z.number().positive(),
-  clients: z.int().positive(),
-  schedule: z.array(
-    z.looseObject({ cycles: z.array(z.looseObject({ passing: z.array(z.looseObject({})) })) }),
-  ),
-});
+interface ReplayFlags {
+  out: string;
+  json?: boolean;
+  smaller?: number;
+}
 
 export function register(program: Command): void {
   program
     .command("replay")
-    .description("run a saved plan again, and say whether its finding came back (exit 1: reproduced, 2: not)")
+    .description("look whether a run's finding comes back (exit 1: reproduced, 2: not)")
     .argument("<run>", "a run directory, for example runs/latest")
     .option("--out <dir>", "where runs are kept", "runs")
+    .option(
+      "--smaller <s>",
+      "make the plan of a live finding smaller, for so many seconds",
+      wholeNumber(5, 7200),
+    )
     .option("--json", "one JSON document on stdout, and nothing else")
-    .action(async (run: string, flags: { out: string; json?: boolean }) => {
-      const scenario = readScenario(run);
-      const before = await resultsBefore(run);
-      const after = await runAndReport(await resolveSaved(scenario), {
-        command: "replay",
-        out: flags.out,
-        json: flags.json === true,
-      });
-      const { sentence, exitCode } = compare(before, after);
-      process.stderr.write(`${sentence}\n`);
-      process.exitCode = exitCode;
+    .action(async (run: string, flags: ReplayFlags) => {
+      const resolution = await resolveSaved(readScenario(run));
+      process.exitCode = isTracedRun(run)
+        ? await replayStates(run, resolution, flags)
+        : flags.smaller === undefined
+          ? await replayLive(run, resolution, flags)
+          : await replaySmaller(run, resolution, flags.smaller, flags);
     });
 }
 
-function readScenario(run: string): ResolvedScenario {
-  const file = join(run, "scenario.json");
-  if (!existsSync(file)) throw new ScenarioError(`${run} is no run directory: it has no scenario.json`);
-  let json: unknown;
-  try {
-    json = JSON.parse(readFileSync(file, "utf8"));
-  } catch (error) {
-    throw new ScenarioError(
-      `${file} is not JSON (${(error as Error).message}): the run was damaged or cut short`,
-    );
+/** Offline: every finding of an explored run. */
+async function replayStates(run: string, resolution: Resolution, flags: ReplayFlags): Promise<number> {
+  const before = await resultsBefore(run);
+  if (flags.smaller !== undefined) {
+    throw new ScenarioError(`${run} was made smaller already, as far as it would go: see ${run}/smaller`);
   }
-  const parsed = savedScenario.safeParse(json);
-  if (parsed.success) return json as ResolvedScenario;
-  const issue = parsed.error.issues[0];
-  throw new ScenarioError(
-    `${file} is not a scenario this version can replay: ${issue?.path.join(".")}: ${issue?.message}`,
-  );
+  if (!before?.explorations) {
+    throw new ScenarioError(`${run} has no results of an exploration: make them with acked explore ${run}`);
+  }
+  const { replayed, traceFaults } = await replayTracedRun({
+    directory: runDirectoryAt(resolve(run)),
+    resolution,
+    recorded: before,
+    runsDir: resolve(flags.out),
+  });
+  const exitCode =
+    replayed.length === 0 ? before.exitCode : replayed.every(({ reproduced }) => reproduced) ? 1 : 2;
+  const sentences = [
+    ...traceFaults,
+    ...(replayed.length === 0 ? [`the recorded run had no finding (verdict ${before.verdict})`] : []),
+  ];
+  if (flags.json) printJson(run, replayed, exitCode, sentences);
+  else for (const sentence of [...sentences, ...replayed.map(lineOf)]) console.log(sentence);
+  return exitCode;
+}
+
+function lineOf({ finding, sentence }: Replayed): string {
+  return `${finding.kind}: ${sentence}`;
+}
+
+function printJson(
+  run: string,
+  replayed: readonly Replayed[],
+  exitCode: number,
+  reasons: readonly string[],
+): void {
+  const verdict = exitCode === 1 ? false : exitCode === 0 ? true : "unknown";
+  const document = {
+    formatVersion: 1,
+    command: "replay",
+    verdict,
+    exitCode,
+    reasons: [...reasons, ...replayed.map(lineOf)],
+    findings: replayed.map(({ finding }) => finding),
+    replayed: replayed.map(({ finding, reproduced, sentence }) => ({
+      kind: finding.kind,
+      reproduced,
+      sentence,
+    })),
+    runDir: run,
+  };
+  console.log(JSON.stringify(document, null, 2));
+}
+
+/** The same plan again. */
+async function replayLive(run: string, resolution: Resolution, flags: ReplayFlags): Promise<number> {
+  const before = await resultsBefore(run);
+  const after = await runAndReport(resolution, {
+    command: "replay",
+    out: flags.out,
+    json: flags.json === true,
+  });
+  const { sentence, exitCode, reproduced } = compare(before, after);
+  const apart = reproduced ? "" : whereTheyDiffer(run, after.runDir, resolution.scenario.clients);
+  process.stderr.write(`${[sentence, apart].filter(Boolean).join("; ")}\n`);
+  return exitCode;
+}
+
+/** Fewer faults, workloads and clients that still show the first finding. */
+async function replaySmaller(
+  run: string,
+  { scenario }: Resolution,
+  seconds: number,
+  flags: ReplayFlags,
+): Promise<number> {
+  const before = await resultsBefore(run);
+  const finding = before?.findings[0];
+  if (!before || !finding) throw new ScenarioError(`${run} has no finding that could be made smaller`);
+  const stop = new AbortController();
+  const release = onInterruption(() => stop.abort());
+  try {
+    const smaller = await makePlanSmaller({
+      ...{ scenario, finding, replayOf: replayLine, signal: stop.signal },
+      epochs: before.counts.epochs ?? 1,
+      directory: runDirectoryAt(resolve(run)),
+      runsDir: resolve(flags.out),
+      budgetMs: seconds * 1000,
+      onProgress: (sentence) => process.stderr.write(`${sentence}\n`),
+    });
+    if (!smaller) {
+      console.log(`not reproduced: no run of ${finding.kind} in ${seconds} s showed it again`);
+      return 2;
+    }
+    await writeReports(smaller.directory.path);
+    if (flags.json) console.log(JSON.stringify(jsonDocument(smaller.results), null, 2));
+    else console.log(smallerSentence(finding.kind, smaller));
+    return 1;
+  } finally {
+    release();
+  }
+}
+
+function smallerSentence(kind: string, plan: SmallerPlan): string {
+  const { scenario, faults, faultsBefore, trials, elapsedMs, minimal, directory } = plan;
+  const names = scenario.faults.length > 0 ? ` (${scenario.faults.join(", ")})` : "";
+  const time = `${trials} runs in ${(elapsedMs / 1000).toFixed(1)} s${minimal ? "" : ", and the time was over"}`;
+  return `${kind} with ${faults} of ${faultsBefore} faults${names}, ${scenario.clients} clients, workload ${scenario.workloads.join(", ")}: the smallest of ${time}\n${replayLine(directory.path)}`;
 }
 
 async function resultsBefore(run: string): Promise<RunResults | undefined> {
@@ -77,17 +171,29 @@ async function resultsBefore(run: string): Promise<RunResults | undefined> {
   }
 }
 
+function whereTheyDiffer(recorded: string, again: string, clients: number): string {
+  const events = (path: string) => readHistoryFile(runDirectoryAt(resolve(path)).historyFile);
+  try {
+    const difference = firstDifference(events(recorded), events(again), clients);
+    return difference?.sentence ?? "every client saw the same as in the recorded run";
+  } catch (error) {
+    if (error instanceof HistoryError) return `where they differ cannot be told: ${error.message}`;
+    throw error;
+  }
+}
+
 /** Reproduced = a finding of the same kind in the same workload. */
 export function compare(
   before: RunResults | undefined,
   after: RunResults,
-): { readonly sentence: string; readonly exitCode: number } {
+): { readonly sentence: string; readonly exitCode: number; readonly reproduced: boolean } {
   const identity = (finding: { kind: string; workload?: string }) =>
     `${finding.kind} in ${finding.workload ?? "the run"}`;
   if (!before) {
     return {
       sentence: "the recorded run has no results to compare with; see the verdict above",
       exitCode: after.exitCode,
+      reproduced: false,
     };
   }
   if (before.findings.length === 0) {
@@ -95,11 +201,12 @@ export function compare(
     return {
       sentence: `the recorded run had no finding (verdict ${before.verdict}); this one ended ${after.verdict}: ${same ? "the same" : "different"}`,
       exitCode: after.exitCode,
+      reproduced: same,
     };
   }
   const now = new Set(after.findings.map(identity));
   const again = before.findings.find((finding) => now.has(identity(finding)));
-  if (again) return { sentence: `reproduced: ${identity(again)}`, exitCode: 1 };
+  if (again) return { sentence: `reproduced: ${identity(again)}`, exitCode: 1, reproduced: true };
   const first = identity(before.findings[0]!);
   const instead = after.findings[0]
     ? `found ${identity(after.findings[0])} instead`
@@ -107,5 +214,6 @@ export function compare(
   return {
     sentence: `not reproduced: the recorded run found ${first}, this one ${instead}; the plan was the same, the timing was not`,
     exitCode: 2,
+    reproduced: false,
   };
 }
