@@ -2,12 +2,12 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { Store } from "../../stores/contract.ts";
 import type { Fault, FaultParameters, FaultTarget, Machine } from "../contract.ts";
 import { findWorkingCompiler } from "../front-ends/build-interposer.ts";
-import { InterposedDirectory } from "../front-ends/fixtures/interposed.ts";
 import { diskFull } from "./disk-full.ts";
+import { faultyLog } from "./fixtures/faulty-log.ts";
 import { shortWrite } from "./short-write.ts";
 import { slowSync } from "./slow-sync.ts";
 import { syncError } from "./sync-error.ts";
@@ -20,19 +20,6 @@ const store = { name: "some-store", performs: ["write", "sync", "grow"] } as unk
 
 const compiler = process.platform === "linux" ? await findWorkingCompiler() : undefined;
 if (!compiler) console.warn("SKIPPED: injecting disk faults needs Linux and a C compiler (gcc)");
-
-const directories: InterposedDirectory[] = [];
-afterEach(() => {
-  for (const one of directories.splice(0)) one.remove();
-});
-
-async function target(): Promise<{ disk: InterposedDirectory; target: FaultTarget }> {
-  const disk = await InterposedDirectory.create("*.log");
-  directories.push(disk);
-  const node = { name: "n1" } as FaultTarget["node"];
-  const facts = { incarnation: 0, dataDir: disk.path, logFiles: "*.log", links: [] };
-  return { disk, target: { node, ...facts, disk: disk.control } };
-}
 
 const write = (text: string, file = "a.log") => ({ do: "write", file, text }) as const;
 const fsync = (file = "a.log") => ({ do: "fsync", file }) as const;
@@ -81,7 +68,7 @@ describe.skipIf(!compiler)("injected into a store", () => {
   it.each(expected)(
     "$name acts on the log, proves it, and is gone when healed",
     async (fault, parameters, left) => {
-      const { disk, target: node } = await target();
+      const { disk, target: node } = await faultyLog();
       const injection = fault.inject(parameters, node);
       expect(injection.fired()).toBeUndefined();
       await disk.calls(write("one"), write("two"), fsync(), write("three"));
@@ -108,7 +95,7 @@ describe.skipIf(!compiler)("injected into a store", () => {
   );
 
   it("a healed fault that had not fired never does", async () => {
-    const { disk, target: node } = await target();
+    const { disk, target: node } = await faultyLog();
     const injection = tornWrite.inject({ nth: 3, bytes: 0 }, node);
     await disk.calls(write("one"), write("two"));
     injection.heal();
@@ -118,7 +105,7 @@ describe.skipIf(!compiler)("injected into a store", () => {
   });
 
   it("leaves files alone that are not the log, except a full disk, which is one for all", async () => {
-    const { disk, target: node } = await target();
+    const { disk, target: node } = await faultyLog();
     for (const fault of [tornWrite, writeError, syncError, shortWrite]) {
       fault.inject({ nth: 1, bytes: 1, errno: "EIO" }, node);
     }

@@ -5,13 +5,13 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { Store } from "../../stores/contract.ts";
-import type { Fault, FaultParameters, FaultTarget, Machine } from "../contract.ts";
+import type { Fault, FaultParameters, Machine } from "../contract.ts";
 import { findWorkingCompiler } from "../front-ends/build-interposer.ts";
-import { InterposedDirectory } from "../front-ends/fixtures/interposed.ts";
 import { bitFlipWrite } from "./bit-flip-write.ts";
 import { corruptRead } from "./corrupt-read.ts";
+import { faultyLog } from "./fixtures/faulty-log.ts";
 import { fsyncgate } from "./fsyncgate.ts";
 import { interruptedSync } from "./interrupted-sync.ts";
 import { lateSyncError } from "./late-sync-error.ts";
@@ -39,19 +39,6 @@ const store = { name: "some-store", performs: ["write", "sync", "rename", "grow"
 
 const compiler = process.platform === "linux" ? await findWorkingCompiler() : undefined;
 if (!compiler) console.warn("SKIPPED: injecting disk faults needs Linux and a C compiler (gcc)");
-
-const directories: InterposedDirectory[] = [];
-afterEach(() => {
-  for (const one of directories.splice(0)) one.remove();
-});
-
-async function target(): Promise<{ disk: InterposedDirectory; target: FaultTarget }> {
-  const disk = await InterposedDirectory.create("*.log");
-  directories.push(disk);
-  const node = { name: "n1" } as FaultTarget["node"];
-  const facts = { incarnation: 0, dataDir: disk.path, logFiles: "*.log", links: [] };
-  return { disk, target: { node, ...facts, disk: disk.control } };
-}
 
 const write = (text: string, file = "a.log") => ({ do: "write", file, text }) as const;
 const writeAt = (text: string, at: number) => ({ do: "write", file: "a.log", text, at }) as const;
@@ -103,7 +90,7 @@ const expected: readonly [Fault, FaultParameters, unknown[], string][] = [
 describe.skipIf(!compiler)("injected into a store", () => {
   it.each(expected)("$name acts on the log, proves it, and is gone when healed", async (...row) => {
     const [fault, parameters, results, left] = row;
-    const { disk, target: node } = await target();
+    const { disk, target: node } = await faultyLog();
     const injection = fault.inject(parameters, node);
     expect(injection.fired()).toBeUndefined();
     const during = await disk.calls(write("one"), write("two"), fsync(), write("three"));
@@ -117,7 +104,7 @@ describe.skipIf(!compiler)("injected into a store", () => {
   });
 
   it("misdirected-write puts the bytes elsewhere in the file, and nothing where they belong", async () => {
-    const { disk, target: node } = await target();
+    const { disk, target: node } = await faultyLog();
     const injection = misdirectedWrite.inject({ nth: 2, shiftBytes: 4 }, node);
     const { results } = await disk.calls(opened, writeAt("aaaaaaaa", 0), writeAt("bb", 2));
     expect(results).toEqual([ok(null), ok(8), ok(2)]);
@@ -126,7 +113,7 @@ describe.skipIf(!compiler)("injected into a store", () => {
   });
 
   it("reverting-sync shows the old content at once", async () => {
-    const { disk, target: node } = await target();
+    const { disk, target: node } = await faultyLog();
     await disk.calls(opened, writeAt("old!", 0), fsync());
     const injection = revertingSync.inject({ nth: 1, errno: "EIO" }, node);
     const { results } = await disk.calls(reopened, writeAt("new!", 0), fsync());
@@ -136,7 +123,7 @@ describe.skipIf(!compiler)("injected into a store", () => {
   });
 
   it("name-error fails the creation, or the rename, and leaves the names as they were", async () => {
-    const { disk, target: node } = await target();
+    const { disk, target: node } = await faultyLog();
     const create = nameError.inject({ operation: "create", nth: 1, errno: "EMFILE" }, node);
     expect((await disk.calls({ do: "open", file: "new", flags: "w" })).results).toEqual([failed("EMFILE")]);
     expect(existsSync(join(disk.path, "new"))).toBe(false);
@@ -149,7 +136,7 @@ describe.skipIf(!compiler)("injected into a store", () => {
   });
 
   it("skipped-directory-sync reports success for directories, and leaves syncs of files alone", async () => {
-    const { disk, target: node } = await target();
+    const { disk, target: node } = await faultyLog();
     const injection = skippedDirectorySync.inject({ nth: 1 }, node);
     await disk.calls(write("x"), fsync());
     expect(injection.fired()).toBeUndefined();
@@ -167,7 +154,7 @@ describe.skipIf(!compiler)("injected into a store", () => {
     [corruptRead, { nth: 1, bit: 0 }, "bontent"],
   ] as const)("$name changes what a start reads, never the file, and only the nth time", async (...row) => {
     const [fault, parameters, seen] = row;
-    const { disk, target: node } = await target();
+    const { disk, target: node } = await faultyLog();
     writeFileSync(join(disk.path, "a.log"), "content");
     const injection = fault.inject(parameters, node);
     expect((await disk.run(process.execPath, ["-e", reading])).lines).toEqual([seen]);
@@ -177,7 +164,7 @@ describe.skipIf(!compiler)("injected into a store", () => {
   });
 
   it("stale-page returns what the page held before it was last written", async () => {
-    const { disk, target: node } = await target();
+    const { disk, target: node } = await faultyLog();
     await disk.calls(opened, writeAt("old", 0), fsync());
     const injection = stalePage.inject({ nth: 1 }, node);
     await disk.calls(reopened, writeAt("new", 0), fsync());

@@ -242,3 +242,14 @@ it("every call that changes something offers a crash point in the middle of it a
   disk.open("log", "w");
   expect(seen).toEqual([1, 1]);
 });
+
+it("what was written stays what it was when the store uses its buffer again before it syncs", () => {
+  const disk = new ModelledDisk(baseImage([]));
+  const bytes = Buffer.from("first");
+  const fd = disk.open("a", "w+");
+  disk.write(fd, bytes, 0, bytes.length, 0);
+  bytes.fill("x");
+  disk.sync(fd);
+  expect(Buffer.from(disk.readFile("a")).toString()).toBe("first");
+  expect(Buffer.from(new ModelledDisk(liveImage(disk.model)).readFile("a")).toString()).toBe("first");
+});
