@@ -109,13 +109,30 @@ function soak(first: number, seconds: number): Check[] {
   ];
 }
 
+/**
+ * Runs that a planted bug has to be caught in. How clients, syncs and crashes interleave is the machine's, and no seed
+ * fixes it, so a bug that shows in most runs is absent from some; in which run it was caught is always said.
+ */
+const runsAtMost = 3;
+
 async function perform(check: Check, out: string): Promise<Line> {
   const began = performance.now();
-  const finish = (ok: boolean, exitCode: Line["exitCode"], sentence: string): Line => {
-    return { check, ok, exitCode, sentence, elapsedMs: Math.round(performance.now() - began) };
+  for (let run = 1; ; run++) {
+    const line = await performOnce(check, run, began, out);
+    const missed = check.mustFind !== undefined && line.exitCode === 4;
+    if (!missed || run === runsAtMost) return line;
+  }
+}
+
+async function performOnce(check: Check, run: number, began: number, out: string): Promise<Line> {
+  const inRun = run === 1 ? "" : `, in run ${run}`;
+  const finish: Finish = (ok, exitCode, sentence) => {
+    const elapsedMs = Math.round(performance.now() - began);
+    return { check, ok, exitCode, sentence: `${sentence}${inRun}`, elapsedMs };
   };
+  const scenario = { ...check.scenario, seed: (check.scenario.seed ?? 1) + run - 1 };
   try {
-    const resolution = await resolveScenario(check.scenario);
+    const resolution = await resolveScenario(scenario);
     if (check.sweep) return await swept(resolution, check.sweep, check.mustFind ?? [], out, finish);
     const results =
       check.profile === undefined

@@ -18,9 +18,14 @@ import { sweep } from "../sweep/sweep.ts";
 import { explore } from "./explore.ts";
 import { tracedRun } from "./traced/traced-run.ts";
 
-const seed = 1;
+const firstSeed = 1;
+/**
+ * Traced runs that a bug has to show in. How clients and syncs interleave is the machine's, so a bug that shows in most
+ * runs is absent from some; in which it was caught is printed.
+ */
+const runsAtMost = 3;
 /** ms for one bug; a machine that does nothing else needs a tenth of it. */
-const deadlineMs = 90_000;
+const deadlineMs = 150_000;
 let runsDir = "";
 
 beforeAll(() => {
@@ -36,8 +41,13 @@ function newDirectory(name: string): string {
 }
 
 /** A traced run of the store, and a function that explores it. */
-async function traced(storeName: string, workloads?: readonly string[], durability = "always") {
-  const path = newDirectory(`${storeName}-${durability}`);
+async function traced(
+  storeName: string,
+  workloads?: readonly string[],
+  durability = "always",
+  seed = firstSeed,
+) {
+  const path = newDirectory(`${storeName}-${durability}-${seed}`);
   const resolution = await resolveScenario({
     store: storeName,
     ...(workloads ? { workloads } : {}),
@@ -73,16 +83,22 @@ describe.skipIf(!traceable)("a planted bug is caught in the crash states of a tr
     const { profile, notUnder = [] } = bug.explore;
     const elsewhere = notUnder.length > 0 ? `, and not under ${notUnder.join(" or ")}` : "";
     test(`${store.name}, under ${profile}${elsewhere}: ${bug.bug}`, { timeout: deadlineMs }, async () => {
-      const exploreUnder = await traced(store.name, bug.workloads);
-      for (const other of notUnder) {
-        const { findings } = await exploreUnder(other, { seconds: 4 });
-        expect(findings).toEqual([]);
+      let found: CrashStateFinding | undefined;
+      let run = 0;
+      while (!found && ++run <= runsAtMost) {
+        const exploreUnder = await traced(store.name, bug.workloads, "always", firstSeed + run - 1);
+        for (const other of notUnder) {
+          const { findings } = await exploreUnder(other, { seconds: 4 });
+          expect(findings).toEqual([]);
+        }
+        const results = await exploreUnder(profile, { seconds: 30, stopAtFirst: true });
+        found = oneOf(bug.finding, results.findings);
+        // What is found must name the bug: another kind is wrong in any run.
+        if (!found) expect(results.findings.map((one) => one.kind)).toEqual([]);
       }
-      const results = await exploreUnder(profile, { seconds: 45, stopAtFirst: true });
-      const found = oneOf(bug.finding, results.findings);
-      expect(results.findings.map((one) => one.kind)).toContain(found?.kind);
+      expect(bug.finding).toContain(found?.kind);
       rows.push(
-        `${store.name}: ${found!.kind} under ${profile}, after ${found!.statesUntilFound} states, ${found!.secondsUntilFound.toFixed(2)} s`,
+        `${store.name}: ${found!.kind} under ${profile}, after ${found!.statesUntilFound} states, ${found!.secondsUntilFound.toFixed(2)} s, in run ${run}`,
       );
     });
   }
@@ -97,7 +113,7 @@ async function swept(storeName: string, operation: string, effect: string, secon
       store: storeName,
       workloads: ["register"],
       faults: ["none"],
-      seed,
+      seed: firstSeed,
       seconds,
     }),
     pairs: choosePairs([operation], [effect]),

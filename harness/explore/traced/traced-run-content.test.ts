@@ -1,6 +1,12 @@
 import { describe, expect, test } from "vitest";
 import type { TraceEvent } from "../../../faults/contract.ts";
-import { fileContent, globMatcher, minimumContent, missingContent } from "./traced-run-content.ts";
+import {
+  aimedContent,
+  fileContent,
+  globMatcher,
+  minimumContent,
+  missingContent,
+} from "./traced-run-content.ts";
 
 const names = { logFiles: "segment-*.log", snapshotFiles: "snapshot-*.snap" };
 
@@ -126,6 +132,16 @@ describe("what is missing to the minimum", () => {
     }
     const [alone] = missingContent({ ...enough, recordsPerSync: 1 }, names, { mode: "always" });
     expect(alone).toContain("nothing was committed in groups");
+  });
+
+  test("a run goes on for more than the minimum: several recycled segments", () => {
+    const lacking = missingContent(enough, names, { mode: "always" }, aimedContent);
+    expect(lacking).toEqual([
+      `${aimedContent.recycledSegments} recycled segments are wanted, and the run had 1`,
+    ]);
+    expect(
+      missingContent({ ...enough, recycledSegments: 3 }, names, { mode: "always" }, aimedContent),
+    ).toEqual([]);
   });
 
   test("a store without snapshots is not asked for segments, and mode none not for a log", () => {

@@ -33,6 +33,15 @@ export const minimumContent = {
   recordsPerSync: 1,
 } as const;
 
+/**
+ * What a traced run goes on for while it has time. One recycled segment would be one that was written to once when the
+ * run ends: what can go wrong with its name or its old bytes has then a few crash points to show at, and a bug that a
+ * directory sync soon heals may have none.
+ */
+export const aimedContent: Content = { ...minimumContent, recycledSegments: 3 };
+
+type Content = Readonly<Record<keyof typeof minimumContent, number>>;
+
 export interface FileNames {
   readonly logFiles: string;
   readonly snapshotFiles: string | null;
@@ -111,13 +120,14 @@ export function changesOf(workloads: readonly Workload[]): (operation: Operation
 }
 
 /**
- * What is missing to the minimum, one sentence each. Of a store that declares no `snapshotFiles` only operations,
+ * What is missing to what is wanted (the minimum, unless told otherwise), one sentence each. Of a store that declares no `snapshotFiles` only operations,
  * clients and recoveries are asked for; in mode none, which writes no log, snapshots as well.
  */
 export function missingContent(
   counts: Readonly<Record<string, number>>,
   names: FileNames,
   durability: Durability,
+  least: Content = minimumContent,
 ): string[] {
   const segmented = names.snapshotFiles !== null;
   const logs = segmented && durability.mode !== "none";
@@ -125,9 +135,9 @@ export function missingContent(
   if (segmented) wanted.push("snapshots");
   if (logs) wanted.push("rotations", "recycledSegments");
   const missing = wanted
-    .filter((name) => (counts[name] ?? 0) < minimumContent[name])
-    .map((name) => `${minimumContent[name]} ${words[name]} are wanted, and the run had ${counts[name] ?? 0}`);
-  if (logs && (counts.recordsPerSync ?? 0) <= minimumContent.recordsPerSync) {
+    .filter((name) => (counts[name] ?? 0) < least[name])
+    .map((name) => `${least[name]} ${words[name]} are wanted, and the run had ${counts[name] ?? 0}`);
+  if (logs && (counts.recordsPerSync ?? 0) <= least.recordsPerSync) {
     missing.push(
       `more than one record per sync is wanted, and the run had ${counts.recordsPerSync ?? 0}: nothing was committed in groups`,
     );

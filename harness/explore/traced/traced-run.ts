@@ -31,7 +31,7 @@ import { EpochFacts } from "../../judge.ts";
 import { findCompiler } from "../../machine.ts";
 import { type RunDirectory, writeJson } from "../../run-directory.ts";
 import type { Resolution } from "../../scenario.ts";
-import { missingContent, runCounts } from "./traced-run-content.ts";
+import { aimedContent, missingContent, runCounts } from "./traced-run-content.ts";
 import { copyBase, type TracedRunEnd, type TraceRecord } from "./traced-run-files.ts";
 
 /** A fixed list of requests in place of generated load: how a finding is made smaller. */
@@ -397,7 +397,7 @@ class TracedStage {
       ...this.#record,
       workloads: this.#options.resolution.workloads,
     });
-    return missingContent(counts, this.#record, this.#record.durability).length === 0;
+    return missingContent(counts, this.#record, this.#record.durability, aimedContent).length === 0;
   }
 
   #rethrow(): void {
