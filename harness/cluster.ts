@@ -5,24 +5,10 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { DiskControl, FaultTarget, Link } from "../faults/contract.ts";
-import {
-  brokerEnvironment,
-  brokered,
-  brokerUnavailable,
-  buildBroker,
-  buildInterposer,
-  createDiskControl,
-  createLink,
-} from "../faults/index.ts";
-import {
-  type Durability,
-  type Endpoint,
-  type Launch,
-  ScenarioError,
-  type Store,
-} from "../stores/contract.ts";
+import { createDiskControl, createLink } from "../faults/index.ts";
+import { type Durability, type Endpoint, ScenarioError, type Store } from "../stores/contract.ts";
 import type { Place } from "./clients/recording-client.ts";
-import { findCompiler } from "./machine.ts";
+import { type FrontEnd, frontEndFor, type InterposedDisk } from "./front-end.ts";
 import type { RunDirectory } from "./run-directory.ts";
 import { freePort } from "./supervisor/readiness.ts";
 import {
@@ -75,7 +61,6 @@ export interface NodeExit {
 /** Nobody listens on port 0: a client that connects while no process has been started is refused. */
 const nowhere: Endpoint = { host: "127.0.0.1", port: 0 };
 
-type InterposedDisk = ReturnType<typeof createDiskControl>;
 type ProxyLink = Awaited<ReturnType<typeof createLink>>;
 
 const readyDeadlineMs = 10_000;
@@ -89,7 +74,7 @@ export class Cluster {
 
   /** @throws ScenarioError when the interposer is needed and cannot be built. */
   static async open(options: ClusterOptions): Promise<Cluster> {
-    const frontEnd = options.interposed ? await built(options.store) : undefined;
+    const frontEnd = options.interposed ? await frontEndFor(options.store) : undefined;
     const cluster = new Cluster(options, createSupervisor({ runsDir: options.runsDir }), frontEnd);
     try {
       await cluster.#openNode("n1");
@@ -137,7 +122,7 @@ export class ClusterNode {
   readonly #frontEnd: FrontEnd | undefined;
   readonly #links: ProxyLink[] = [];
   #dataDir = "";
-  #disk: ReturnType<typeof createDiskControl> | undefined;
+  #disk: InterposedDisk | undefined;
   #process: SupervisedProcess | undefined;
   #incarnation = -1;
   #killedByUs = false;
@@ -321,31 +306,4 @@ export class ClusterNode {
   #logFiles(): string {
     return this.#options.store.logFiles ?? "**";
   }
-}
-
-/** How the disk calls of a store are reached. */
-interface FrontEnd {
-  readonly mechanism: "interposer" | "broker";
-  launch(launch: Launch): Launch;
-  environment(disk: InterposedDisk): Readonly<Record<string, string>>;
-}
-
-/** Undefined where there is no compiler, or the broker is not permitted; then disk faults were left out aloud already. */
-async function built(store: Store): Promise<FrontEnd | undefined> {
-  if (process.platform !== "linux" || !findCompiler()) return undefined;
-  if (store.interposable === false) {
-    if (await brokerUnavailable()) return undefined;
-    const broker = await buildBroker();
-    return {
-      mechanism: "broker",
-      launch: (launch) => brokered(launch, broker),
-      environment: brokerEnvironment,
-    };
-  }
-  const library = await buildInterposer();
-  return {
-    mechanism: "interposer",
-    launch: (launch) => launch,
-    environment: (disk) => disk.environment(library),
-  };
 }

@@ -10,8 +10,7 @@ import { chownSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } fro
 import { join } from "node:path";
 import type { FaultParameters, Trace } from "../faults/contract.ts";
 import { createTrace, readTrace, type TraceFile } from "../faults/index.ts";
-import { type BaseFile, baseImage, type DiskModel } from "./explore/disk/disk-model.ts";
-import { contentOf } from "./explore/disk/pages.ts";
+import type { DiskModel } from "./explore/disk/disk-model.ts";
 import {
   type CrashChoice,
   type CrashState,
@@ -21,7 +20,7 @@ import {
 } from "./explore/states/crash-state.ts";
 import { CrashStates, type Effort } from "./explore/states/enumerate.ts";
 import { profileByName } from "./explore/states/profiles/index.ts";
-import { type BaseEntry, copyBase } from "./explore/traced/traced-run-files.ts";
+import { copyBase, imageOfBase, readBase } from "./explore/traced/traced-run-files.ts";
 import { runDirectoryAt, writeJson } from "./run-directory.ts";
 
 export type PowerLossOutcome =
@@ -95,14 +94,8 @@ function modelOf(path: string, trace: Trace): DiskModel {
 }
 
 function imageOf(path: string) {
-  const { baseDir, baseFile } = runDirectoryAt(path);
-  const entries = JSON.parse(readFileSync(baseFile, "utf8")) as BaseEntry[];
-  const base = entries.map(({ path: name, inode, directory }): BaseFile => {
-    return directory
-      ? { path: name, inode, directory }
-      : { path: name, inode, directory, content: contentOf(readFileSync(join(baseDir, name))) };
-  });
-  return baseImage(base);
+  const directory = runDirectoryAt(path);
+  return imageOfBase(readBase(directory), directory.baseDir);
 }
 
 /** Few are listed, of each kind: prefixes, all but one, only one, random ones, torn pages. */

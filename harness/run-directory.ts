@@ -32,6 +32,8 @@ export interface RunDirectory {
   readonly traceRecordFile: string;
   readonly baseDir: string;
   readonly baseFile: string;
+  /** Of an explored run: traced starts that findings were made in, each with a trace, a base and its list. */
+  readonly startsDir: string;
 }
 
 /** The places inside a run's directory. */
@@ -49,6 +51,7 @@ export function runDirectoryAt(path: string): RunDirectory {
     traceRecordFile: at("trace.json"),
     baseDir: at("base"),
     baseFile: at("base.json"),
+    startsDir: at("starts"),
   };
 }
 

@@ -1,16 +1,12 @@
 /** Explores one share of a traced run that has been read: what threads, the process path and tests have in common. */
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import type { Durability } from "../../stores/contract.ts";
 import { findWorkloads } from "../../workloads/index.ts";
-import { baseImage, type DiskImage } from "./disk/disk-model.ts";
-import { contentOf } from "./disk/pages.ts";
 import { exploreShare, type Share, type ShareOptions } from "./explore-share.ts";
 import { readBackRequests } from "./judge/judge-state.ts";
 import { RecoveredValues } from "./judge/judge-state-values.ts";
 import { placeOperations } from "./judge/obligations.ts";
 import type { StateRecoverer } from "./recover/explore-recovery.ts";
-import type { TracedRunFiles } from "./traced/traced-run-files.ts";
+import { imageOfBase } from "./traced/traced-run-files.ts";
 
 export interface ExploreFilesOptions
   extends Omit<ShareOptions, "base" | "workloads" | "obligations" | "values" | "recoverer"> {
@@ -27,21 +23,10 @@ export async function exploreFiles({ recovererOf, ...options }: ExploreFilesOpti
   const values = new RecoveredValues(readBackRequests(workloads, record.epoch, history));
   return exploreShare({
     ...options,
-    base: imageOf(options.files),
+    base: imageOfBase(options.files.base, options.files.directory.baseDir),
     workloads,
     values,
     obligations: placeOperations(history, trace, record.startNs),
     recoverer: await recovererOf(values, record.durability),
   });
-}
-
-/** The data directory as tracing began. */
-export function imageOf({ base, directory }: TracedRunFiles): DiskImage {
-  return baseImage(
-    base.map((entry) =>
-      entry.directory
-        ? entry
-        : { ...entry, content: contentOf(readFileSync(join(directory.baseDir, entry.path))) },
-    ),
-  );
 }

@@ -24,6 +24,8 @@ export interface StatePath {
   readonly inFlight?: "happened" | "not-happened";
   /** What the power loss during or after the recovery left; `event` in it counts the recovery's own disk calls. */
   readonly again?: CrashChoice;
+  /** The directory below `starts/` that holds the trace of the start in which `again` is; absent for in-process recovery. */
+  readonly start?: string;
 }
 
 /** Where a finding was made, and how to come there again. */

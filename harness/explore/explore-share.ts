@@ -10,14 +10,13 @@ import type { Workload } from "../../workloads/contract.ts";
 import type { CrashStateFinding, ExploredScene } from "../results.ts";
 import { type SceneName, SceneTally, sceneNames } from "./coverage.ts";
 import { type DiskImage, DiskModel } from "./disk/disk-model.ts";
-import { ModelledDisk } from "./disk/simulated-disk.ts";
 import { FindingsBook, type Place, type StatePath } from "./explore-findings.ts";
 import { type Met, MetStates, placeOf } from "./explore-met.ts";
 import type { SharedState } from "./explore-shared.ts";
 import { type Loss, StateJudge } from "./judge/judge-state.ts";
 import type { Recovered, RecoveredValues } from "./judge/judge-state-values.ts";
 import type { Obligations } from "./judge/obligations.ts";
-import type { StateRecoverer } from "./recover/explore-recovery.ts";
+import type { Followed, StateRecoverer } from "./recover/explore-recovery.ts";
 import type { CrashState } from "./states/crash-state.ts";
 import { type CrashPoint, CrashStates, defaultEffort, type Effort } from "./states/enumerate.ts";
 import { profileByName } from "./states/profiles/index.ts";
@@ -84,6 +83,8 @@ const sampledCrashPoint = "crash points of a sample";
  */
 const strides = [512, 128, 32, 8] as const;
 const statesOfSample = 6;
+/** Of one recovery that was interrupted: what power loss during it left. */
+const secondsOfSample = 12;
 /** One that recovers in process is soon seen everywhere; what only grows with the run, as a loss does, shows at its end. */
 const glancedPart = 0.15;
 const glancedStride = 64;
@@ -119,6 +120,9 @@ class Exploration {
   /** By state: what power loss during its recovery leaves; and the event up to which that was explored. */
   readonly #interrupted = new Map<Met, readonly Interrupted[]>();
   #interruptedUntil = 0;
+  /** Crash points, by event, after which a restart was followed, and at which recoveries were interrupted. */
+  readonly #servedAt = new Set<number>();
+  readonly #interruptedAt = new Set<number>();
   /** Each model is asked with one effort only. */
   readonly #enumerators = new WeakMap<DiskModel, CrashStates>();
   /** What the disk model could not follow. */
@@ -147,30 +151,31 @@ class Exploration {
       const why =
         "what reads showed of writes that were never acknowledged: the store does not promise that it is durable";
       this.#tally(sceneNames.powerLoss).leaveOut(why, null);
+      const served =
+        "what a restart showed before the power loss: the store does not promise that it is durable";
+      this.#tally(sceneNames.served).leaveOut(served, null);
     }
-    const inProcess = this.#options.recoverer.recover !== undefined;
+    const { inProcess } = this.#options.recoverer;
     const glance = Math.max(glancedStride, Math.round(this.#acknowledgements.length / glancesAtMost));
     const sampledUntil = this.#part(inProcess ? glancedPart : sampledPart);
     for (const stride of inProcess ? [glance] : strides) {
       await this.#losePower(defaultEffort, sampledUntil, stride);
     }
+    // Where a recovery takes a process, a sample of every scene comes before all of one.
+    if (!inProcess) await this.#sampleRestarts(glancedPart);
     await this.#losePower(easy, this.#endsAt);
     await this.#states.settled(0);
     const prefixesMs = performance.now() - this.#startedAt;
     const { crashPoints, crashPointsExplored } = this.#tally(sceneNames.powerLoss);
-    if (this.#options.recoverer.recover) {
-      await this.#crashServeLosePower(this.#part(servedPart));
-      await this.#losePowerDuringRecovery(this.#part(duringPart));
+    if (!inProcess) {
+      await this.#sampleRestarts(servedPart);
+      this.#sayWhatWasSampled();
     } else {
-      const why = "the store has no recovery in process, and a trace of every start would be needed";
-      this.#tally(sceneNames.during).leaveOut(why, null);
-      this.#tally(sceneNames.served).leaveOut(
-        `${why}; the traced run itself restarts once and serves reads`,
-        null,
-      );
+      await this.#crashServeLosePower(this.#part(servedPart), 1);
+      await this.#losePowerDuringRecovery(this.#part(duringPart), 1);
     }
     await this.#losePower(defaultEffort, this.#endsAt);
-    if (this.#options.recoverer.recover) await this.#losePowerDuringRecovery(this.#endsAt);
+    if (inProcess) await this.#losePowerDuringRecovery(this.#endsAt, 1);
     await this.#states.settled(0);
     return {
       scenes: [...this.#tallies.values()].map((tally) => tally.result()),
@@ -225,40 +230,44 @@ class Exploration {
 
   /**
    * Crash, restart, reads served, then power loss: the page cache survives the crash, and what was pending before it is
-   * pending still when the reads are answered. Calls in flight at the crash have happened, or have not.
+   * pending still when the reads are answered. Calls in flight at the crash have happened, or have not. With a stride only
+   * some crash points are looked at, and each once.
    */
-  async #crashServeLosePower(endsAt: number): Promise<void> {
-    const { worker, workers, recoverer } = this.#options;
+  async #crashServeLosePower(endsAt: number, stride: number): Promise<void> {
+    const { worker, workers, recoverer, promise } = this.#options;
     const tally = this.#tally(sceneNames.served);
+    const servedIsDurable = promise.showsOnlyDurable !== false;
     let present: {
       readonly served: Recovered;
       readonly met: Met;
-      readonly path: StatePath;
+      readonly path: () => StatePath;
       readonly state: CrashState;
     }[] = [];
     const judge = (event: number) => {
       for (const { served, met, path, state } of present) {
         const place = (): Place => ({
           ...placeOf(state, sceneNames.served, event),
-          state: { ...path, event },
+          state: { ...path(), event },
         });
-        this.#states.whenRecovered(met, ({ first }) =>
-          this.#states.judgedServed(served, first, this.#powerLoss, tally, event, place),
-        );
+        this.#states.whenRecovered(met, ({ first }) => {
+          if (servedIsDurable) this.#states.judgedServed(served, first, this.#powerLoss, tally, event, place);
+          else this.#states.judged(first, this.#powerLoss, tally, event, place);
+        });
       }
     };
     let number = 0;
-    await this.#follow(tally, everyCrashPoint, endsAt, {
+    await this.#follow(tally, stride > 1 ? sampledCrashPoint : everyCrashPoint, endsAt, {
       crashPoint: async (model, event) => {
         present = [];
-        if (number++ % workers !== worker) return true;
+        if (number++ % (workers * stride) !== worker || this.#servedAt.has(event)) return true;
         for (const inFlight of ["happened", "not-happened"] as const) {
           const live = model.fork(inFlight);
           // Without calls in flight both are the same.
           if (inFlight === "not-happened" && live.revision === model.revision) continue;
           if (this.#over(endsAt)) return false;
-          const disk = new ModelledDisk(live);
-          const restarted = await this.#states.watched(event, () => recoverer.recover!(disk));
+          const followed = await this.#states.watched(event, () => recoverer.follow(live));
+          if (this.#unfollowed(followed, tally)) continue;
+          const restarted = followed.recovery;
           const path: StatePath = {
             formatVersion: 1,
             scene: sceneNames.served,
@@ -266,6 +275,7 @@ class Exploration {
             crashedAt: event,
             inFlight,
           };
+          const keep = this.#keeping(followed);
           const crashed = (): Place => ({
             scene: sceneNames.served,
             event,
@@ -275,13 +285,15 @@ class Exploration {
           });
           this.#states.judged(restarted, this.#processCrash, tally, event, crashed);
           if (restarted.recovered === undefined) continue;
-          const { possible, states } = this.#statesOf(disk.model, easy);
+          const { possible, states } = this.#statesOf(followed.model, easy);
           tally.possible(possible);
-          for (const state of states) {
+          for (const state of stride > 1 ? spread(states, statesOfSample) : states) {
             const met = await this.#states.meet(state, event, tally);
-            present.push({ served: restarted.recovered, met, state, path: { ...path, again: state.choice } });
+            const again = () => ({ ...path, again: state.choice, ...keep() });
+            present.push({ served: restarted.recovered, met, state, path: again });
           }
         }
+        this.#servedAt.add(event);
         judge(event);
         return true;
       },
@@ -291,15 +303,15 @@ class Exploration {
 
   /**
    * Power loss at every crash point, and again at every crash point of the recovery; judged as one power loss is. Called
-   * again, it goes on where its time was over.
+   * again, it goes on where its time was over. With a stride a few states of some crash points are looked at.
    */
-  async #losePowerDuringRecovery(endsAt: number): Promise<void> {
+  async #losePowerDuringRecovery(endsAt: number, stride: number): Promise<void> {
     const tally = this.#tally(sceneNames.during);
     const explored = this.#interrupted;
     let present: { readonly state: CrashState; readonly interrupted: readonly Interrupted[] }[] = [];
     const judge = (event: number) => {
       for (const { state, interrupted } of present) {
-        for (const { met, second } of interrupted) {
+        for (const { met, second, keep } of interrupted) {
           this.#states.visit(met, this.#powerLoss, tally, event, () => {
             const { onDisk, notOnDisk, state: path } = placeOf(state, sceneNames.during, event);
             const again = second.describe();
@@ -308,53 +320,110 @@ class Exploration {
               event,
               onDisk: [...onDisk, ...again.onDisk.map((sentence) => `of the recovery: ${sentence}`)],
               notOnDisk: [...notOnDisk, ...again.notOnDisk.map((sentence) => `of the recovery: ${sentence}`)],
-              state: { ...path, again: second.choice },
+              state: { ...path, again: second.choice, ...keep() },
             };
           });
         }
       }
     };
-    const from = this.#interruptedUntil;
+    const from = stride > 1 ? 0 : this.#interruptedUntil;
+    let number = 0;
     tally.crashPoints = this.#tally(sceneNames.powerLoss).crashPoints;
     const follower: Follower = {
       crashPoint: async (model, event) => {
         present = [];
-        for (const state of this.#statesOf(model, easy).states) {
+        if (number++ % stride !== 0) return true;
+        const { states } = this.#statesOf(model, easy);
+        for (const state of stride > 1 ? spread(states, statesOfSample) : states) {
           if (!this.#isMine(state)) continue;
           if (this.#over(endsAt)) return false;
           const met = await this.#states.meet(state, event, tally);
           let interrupted = explored.get(met);
           if (!interrupted) {
-            interrupted = await this.#interrupt(state, event, tally);
+            interrupted = await this.#interrupt(state, event, tally, stride);
             explored.set(met, interrupted);
           }
           present.push({ state, interrupted });
         }
         this.#interruptedUntil = event + 1;
-        tally.crashPointsExplored++;
+        this.#interruptedAt.add(event);
+        tally.crashPointsExplored = this.#interruptedAt.size;
         judge(event);
         return true;
       },
       acknowledged: judge,
     };
-    await this.#follow(tally, "crash points whose recoveries were not interrupted", endsAt, follower, from);
+    const what = stride > 1 ? sampledCrashPoint : "crash points whose recoveries were not interrupted";
+    await this.#follow(tally, what, endsAt, follower, from);
   }
 
   /** The different states that power loss may leave while the store recovers this one. */
-  async #interrupt(state: CrashState, event: number, tally: SceneTally): Promise<Interrupted[]> {
-    const { recoverer } = this.#options;
+  async #interrupt(
+    state: CrashState,
+    event: number,
+    tally: SceneTally,
+    stride: number,
+  ): Promise<Interrupted[]> {
     const found = new Map<number, CrashState>();
-    const disk = new ModelledDisk(new DiskModel(state.image), (model) => {
+    const collect = (model: DiskModel) => {
       const { possible, states } = this.#statesOf(model, easy);
       tally.possible(possible);
-      for (const second of states) if (!found.has(second.identity)) found.set(second.identity, second);
-    });
-    await this.#states.watched(event, () => recoverer.recover!(disk));
+      for (const second of states) {
+        if (found.has(second.identity)) continue;
+        // The model goes on: what is needed of the state is made now.
+        if (stride > 1) void second.image;
+        found.set(second.identity, second);
+      }
+    };
+    const { recoverer } = this.#options;
+    const followed = await this.#states.watched(event, () => recoverer.follow(state.image, collect));
+    if (this.#unfollowed(followed, tally)) return [];
+    const keep = this.#keeping(followed);
+    const seconds = [...found.values()];
     const interrupted: Interrupted[] = [];
-    for (const second of found.values()) {
-      interrupted.push({ met: await this.#states.meet(second, event, tally), second });
+    for (const second of stride > 1 ? spread(seconds, secondsOfSample) : seconds) {
+      interrupted.push({ met: await this.#states.meet(second, event, tally), second, keep });
     }
     return interrupted;
+  }
+
+  /** True for a start whose disk calls could not be followed: it says nothing, and is counted. */
+  #unfollowed({ model }: Followed, tally: SceneTally): boolean {
+    const [fault] = model.faults;
+    if (fault !== undefined) tally.leaveOut(`restarts that could not be followed (${fault})`, 1);
+    return fault !== undefined;
+  }
+
+  /** What a finding's path needs to come to a state of this start again; its files are kept when first asked for. */
+  #keeping({ keep }: Followed): () => { readonly start?: string } {
+    let kept: { readonly start?: string } | undefined;
+    const folder = this.#options.files.directory.startsDir;
+    return () => {
+      kept ??= keep ? { start: keep(folder) } : {};
+      return kept;
+    };
+  }
+
+  /** The scenes with a restart in them, closer and closer; each may use this part of what is left. */
+  async #sampleRestarts(part: number): Promise<void> {
+    const servedUntil = this.#part(part);
+    for (const stride of strides) await this.#crashServeLosePower(servedUntil, stride);
+    const duringUntil = this.#part(part);
+    for (const stride of strides) await this.#losePowerDuringRecovery(duringUntil, stride);
+  }
+
+  #sayWhatWasSampled(): void {
+    const { crashPoints } = this.#tally(sceneNames.powerLoss);
+    for (const [name, at] of [
+      [sceneNames.served, this.#servedAt],
+      [sceneNames.during, this.#interruptedAt],
+    ] as const) {
+      const tally = this.#tally(name);
+      tally.crashPoints = crashPoints;
+      tally.crashPointsExplored = at.size;
+      const why = `crash points of "${name}": starts with every call traced take long, so these are a sample`;
+      tally.leaveOut(why, crashPoints - at.size);
+    }
   }
 
   /**
@@ -462,4 +531,5 @@ function spread<T>(all: readonly T[], atMost: number): T[] {
 interface Interrupted {
   readonly met: Met;
   readonly second: CrashState;
+  readonly keep: () => { readonly start?: string };
 }

@@ -51,7 +51,9 @@ describe.skipIf(!findCompiler())("exploring a traced run (needs a C compiler)", 
   const explored = (options: Partial<ExploreOptions> = {}) =>
     explore({ runDir, store: ramlog, profile: "ext4-ordered", seed: 1, seconds: 20, runsDir, ...options });
 
-  test("ramlog loses nothing; a run that had too little in it is unknown all the same, and says what was missing", async () => {
+  test("ramlog loses nothing; a run that had too little in it is unknown all the same, and says what was missing", {
+    timeout: 90_000,
+  }, async () => {
     const results = await explored({ seconds: 60 });
     expect(results.findings).toEqual([]);
     expect(results.acknowledgements).toBe("traced");

@@ -168,6 +168,25 @@ export class DiskModel {
     return fork;
   }
 
+  /**
+   * The same files in another directory, as after a restart from a copy: from now on events name them by these inodes.
+   *
+   * @param inodes by path; a file that is not listed has none.
+   */
+  moved(inodes: ReadonlyMap<string, string>): void {
+    for (const file of this.files.values()) file.inode = "";
+    const visit = (directory: FileId, prefix: string) => {
+      for (const [name, id] of this.names.live.get(directory) ?? []) {
+        const path = prefix + name;
+        this.file(id).inode = inodes.get(path) ?? "";
+        if (this.file(id).directory) visit(id, `${path}/`);
+      }
+    };
+    this.file(rootDirectory).inode = inodes.get(".") ?? "";
+    visit(rootDirectory, "");
+    this.#byInode = undefined;
+  }
+
   /** True while some call that changes the disk has begun and not ended. */
   get inFlight(): boolean {
     for (const call of this.#calls.values()) if (call.op !== undefined) return true;

@@ -20,14 +20,19 @@ import { seededRandom } from "../../measure/random.ts";
 import { type RunDirectory, runDirectoryAt, writeJson } from "../../run-directory.ts";
 import type { Resolution } from "../../scenario.ts";
 import { DiskModel } from "../disk/disk-model.ts";
-import { imageOf } from "../explore-files.ts";
+
 import { type Judgement, nothingLost, readBackRequests, StateJudge } from "../judge/judge-state.ts";
 import { RecoveredValues } from "../judge/judge-state-values.ts";
 import { type Obligations, placeOperations } from "../judge/obligations.ts";
 import { ProcessRecovery } from "../recover/recover-process.ts";
 import { profileByName } from "../states/profiles/index.ts";
 import { tracedRun } from "../traced/traced-run.ts";
-import { readTracedRun, readTraceRecord, type TracedRunFiles } from "../traced/traced-run-files.ts";
+import {
+  imageOfBase,
+  readTracedRun,
+  readTraceRecord,
+  type TracedRunFiles,
+} from "../traced/traced-run-files.ts";
 import {
   type CutInterval,
   type CutMoment,
@@ -137,7 +142,7 @@ async function judged(
   const files = readTracedRun(place);
   const { trace, record, history } = files;
   const profile = profileByName(profileOf[fileSystem]);
-  const model = new DiskModel(imageOf(files));
+  const model = new DiskModel(imageOfBase(files.base, files.directory.baseDir));
   const moments = [...cutMoments(model, trace.events, profile, lookAt(data), interval)];
   const allowed = moments.filter(({ difference }) => difference === undefined);
   const doubt = trace.faults[0] ?? record.ended?.doubts[0];

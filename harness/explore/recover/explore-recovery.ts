@@ -35,10 +35,31 @@ export class UndecidedRecovery extends Error {
 export interface StateRecoverer {
   /** How many states are recovered at a time. */
   readonly lanes: number;
+  /** A recovery takes no process and less than a millisecond or two: every one of them can be followed. */
+  readonly inProcess: boolean;
   /** @throws UndecidedRecovery; any error of ours; nothing the store does is thrown. */
   recoverTwice(image: DiskImage): Promise<TwoRecoveries>;
-  /** In process only: on a disk whose calls the caller follows. */
-  readonly recover?: (disk: SimulatedDisk) => Promise<Recovery>;
+  /**
+   * Recovers once, with every disk call followed.
+   *
+   * @param start a disk on which everything is durable, or what a process crash left, with what is pending: that model
+   *   goes on.
+   * @param crashPoint called whenever the disk may hold something else than before.
+   * @throws as `recoverTwice`.
+   */
+  readonly follow: (
+    start: DiskImage | DiskModel,
+    crashPoint?: (model: DiskModel) => void,
+  ) => Promise<Followed>;
+}
+
+/** A recovery whose disk calls were followed. */
+export interface Followed {
+  readonly recovery: Recovery;
+  /** The disk when the reads had been answered; `faults` when it could not be followed. */
+  readonly model: DiskModel;
+  /** Keeps what it takes to follow it again in a new directory below `folder`; its name. In process nothing is needed. */
+  readonly keep?: (folder: string) => string;
 }
 
 /**
@@ -65,7 +86,11 @@ export async function inProcess(
   const again = new Map<number, Recovery>();
   return {
     lanes: 1,
-    recover,
+    inProcess: true,
+    follow: async (start, crashPoint) => {
+      const disk = new ModelledDisk(start, crashPoint);
+      return { recovery: await recover(disk), model: disk.model };
+    },
     recoverTwice: async (image) => {
       const disk = new ModelledDisk(image);
       const first = await recover(disk);

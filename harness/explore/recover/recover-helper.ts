@@ -18,7 +18,13 @@ export type HelperRequest =
       readonly requests: readonly Request[];
       readonly runsDir: string;
     }
-  | { readonly type: "start"; readonly id: number; readonly name: string; readonly directory: string };
+  | {
+      readonly type: "start";
+      readonly id: number;
+      readonly name: string;
+      readonly directory: string;
+      readonly traceTo?: string | undefined;
+    };
 
 export type HelperReply = {
   readonly id: number;
@@ -37,9 +43,9 @@ async function answer(message: HelperRequest): Promise<void> {
     send({ id: -1 });
     return;
   }
-  const { id, name, directory } = message;
+  const { id, name, directory, traceTo } = message;
   try {
-    send({ id, readBack: await starts!.readBack(name, directory) });
+    send({ id, readBack: await starts!.readBack(name, directory, traceTo) });
   } catch (error) {
     const failed = (error as Error).message;
     send({ id, failed, ...(error instanceof StartError ? { kind: error.kind } : {}) });

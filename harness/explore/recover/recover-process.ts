@@ -6,7 +6,7 @@
  *
  * Directories are below one temporary directory that is removed at the end, or by acked's next start (supervisor/).
  *
- * Not covered here: power loss during the recovery of such a store, which would need a trace of every start.
+ * `follow` has one start traced (traced-start.ts): what power loss during it may leave, and what is pending after it.
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -16,10 +16,11 @@ import type { Durability, Store } from "../../../stores/contract.ts";
 import { findStore } from "../../../stores/index.ts";
 import { childProgram } from "../../package-root.ts";
 import { StartError } from "../../supervisor/supervisor.ts";
-import type { DiskImage } from "../disk/disk-model.ts";
+import { type DiskImage, DiskModel } from "../disk/disk-model.ts";
 import type { RecoveredValues } from "../judge/judge-state-values.ts";
-import { writeImage } from "../states/crash-state.ts";
+import { liveImage, writeImage } from "../states/crash-state.ts";
 import {
+  type Followed,
   type Recovery,
   type StateRecoverer,
   type TwoRecoveries,
@@ -27,6 +28,7 @@ import {
 } from "./explore-recovery.ts";
 import type { HelperReply, HelperRequest } from "./recover-helper.ts";
 import { type ReadBack, StoreStarts } from "./recover-start.ts";
+import { TracedStart } from "./traced-start.ts";
 
 export interface ProcessRecoveryOptions {
   readonly store: Store;
@@ -51,11 +53,12 @@ const lanesOfAll = 4;
 /** Where a start is made, under the name of a node. */
 interface Lane {
   readonly name: string;
-  readonly readBack: (name: string, directory: string) => Promise<ReadBack>;
+  readonly readBack: (name: string, directory: string, traceTo?: string) => Promise<ReadBack>;
 }
 
 export class ProcessRecovery implements StateRecoverer {
   readonly lanes = lanesOfAll;
+  readonly inProcess = false;
   readonly #options: ProcessRecoveryOptions;
   readonly #starts: StoreStarts;
   readonly #directory: string;
@@ -75,13 +78,39 @@ export class ProcessRecovery implements StateRecoverer {
   }
 
   /** Waits for a free lane, then recovers twice. */
-  async recoverTwice(image: DiskImage): Promise<TwoRecoveries> {
+  recoverTwice(image: DiskImage): Promise<TwoRecoveries> {
+    return this.#onLane((lane, directory) =>
+      this.#decided(image, directory, () => this.#twice(lane, directory)),
+    );
+  }
+
+  /** Waits for a free lane, then recovers once, traced. */
+  follow(start: DiskImage | DiskModel, crashPoint?: (model: DiskModel) => void): Promise<Followed> {
+    const live = start instanceof DiskModel ? start : undefined;
+    const image = start instanceof DiskModel ? liveImage(start) : start;
+    return this.#onLane(async (lane, directory) => {
+      const traceTo = `${directory}.start`;
+      try {
+        const recovery = await this.#decided(image, directory, async () => {
+          const first = await this.#recover(lane, directory, traceTo);
+          return { first };
+        });
+        const traced = TracedStart.read(traceTo);
+        const model = traced.follow(live, crashPoint);
+        return { recovery: recovery.first, model, keep: (folder) => traced.keep(folder) };
+      } finally {
+        rmSync(traceTo, { recursive: true, force: true });
+      }
+    });
+  }
+
+  async #onLane<Result>(work: (lane: Lane, directory: string) => Promise<Result>): Promise<Result> {
     this.#opened ??= this.#open();
     await this.#opened;
     const lane = this.#free.pop() ?? (await new Promise<Lane>((resolve) => this.#waiting.push(resolve)));
     const directory = join(this.#directory, String(this.#count++));
     try {
-      return await this.#decided(lane, image, directory);
+      return await work(lane, directory);
     } finally {
       rmSync(directory, { recursive: true, force: true });
       const next = this.#waiting.shift();
@@ -94,14 +123,18 @@ export class ProcessRecovery implements StateRecoverer {
    * A deadline that passes is the store's doing only if another passes when all is done again: this process may have
    * been stopped, or the machine busy.
    */
-  async #decided(lane: Lane, image: DiskImage, directory: string): Promise<TwoRecoveries> {
+  async #decided(
+    image: DiskImage,
+    directory: string,
+    recover: () => Promise<TwoRecoveries>,
+  ): Promise<TwoRecoveries> {
     let slow = 0;
     let late: Late | undefined;
     for (let attempt = 0; attempt < attemptsAtMost; attempt++) {
       rmSync(directory, { recursive: true, force: true });
       mkdirSync(directory, { mode: 0o755 });
       writeImage(image, directory);
-      const twice = await this.#twice(lane, directory);
+      const twice = await recover();
       const last: Late = twice.second ?? twice.first;
       if (last.timedOut === undefined)
         return late
@@ -163,8 +196,8 @@ export class ProcessRecovery implements StateRecoverer {
     return { name, readBack: (...start) => this.#starts.readBack(...start) };
   }
 
-  async #recover({ name, readBack }: Lane, directory: string): Promise<Late> {
-    const { values: found, ...refusal } = await readBack(name, directory);
+  async #recover({ name, readBack }: Lane, directory: string, traceTo?: string): Promise<Late> {
+    const { values: found, ...refusal } = await readBack(name, directory, traceTo);
     if (found === undefined) return refusal as Late;
     const { values } = this.#options;
     const slots = new Map(values.requests.map((request, slot) => [request, found[slot]]));
@@ -209,9 +242,9 @@ class Helper {
   }
 
   /** @throws as `StoreStarts.readBack`; Error when the helper has ended. */
-  async readBack(name: string, directory: string): Promise<ReadBack> {
+  async readBack(name: string, directory: string, traceTo?: string): Promise<ReadBack> {
     const id = this.#count++;
-    return (await this.#ask(id, { type: "start", id, name, directory })).readBack!;
+    return (await this.#ask(id, { type: "start", id, name, directory, traceTo })).readBack!;
   }
 
   /** Resolves when it has ended, and what it started with it. */

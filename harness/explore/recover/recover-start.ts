@@ -8,6 +8,7 @@
 import { closeSync, fstatSync, openSync, readSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Client, Durability, Reply, Request, Store } from "../../../stores/contract.ts";
+import { type FrontEnd, frontEndFor } from "../../front-end.ts";
 import { freePort } from "../../supervisor/readiness.ts";
 import {
   createSupervisor,
@@ -15,6 +16,7 @@ import {
   type SupervisedProcess,
   type Supervisor,
 } from "../../supervisor/supervisor.ts";
+import { traceStart } from "./traced-start.ts";
 
 /** What was read, by request, in their order. */
 export type ReadBack =
@@ -46,10 +48,16 @@ const nearly = 0.99;
 const tickMs = 100;
 const stallMs = 1000;
 
+interface Started {
+  readonly process: SupervisedProcess;
+  readonly traced: ReturnType<typeof traceStart> | undefined;
+}
+
 export class StoreStarts {
   readonly supervisor: Supervisor;
   readonly #options: StoreStartsOptions;
   readonly #ticks: NodeJS.Timeout;
+  #frontEnd: Promise<FrontEnd | undefined> | undefined;
   #tickedAt = performance.now();
   #stalledAt = Number.NEGATIVE_INFINITY;
 
@@ -63,16 +71,27 @@ export class StoreStarts {
    * Starts the store in the directory, reads, and kills it; the directory is left as that leaves it.
    *
    * @param name of the node; one start at a time has it. Its log is beside the directory.
+   * @param traceTo where the files of a traced start are left (traced-start.ts); absent: it is not traced.
    * @throws StartError when the program cannot be run at all, or after `close`.
    */
-  async readBack(name: string, directory: string): Promise<ReadBack> {
-    const started = await this.#start(name, directory);
+  async readBack(name: string, directory: string, traceTo?: string): Promise<ReadBack> {
+    const started = await this.#start(name, directory, traceTo);
     if ("refused" in started) return started;
     try {
-      return await this.#read(started);
+      return await this.#read(started.process);
     } finally {
-      await started.kill();
+      await started.process.kill();
+      started.traced?.close();
     }
+  }
+
+  /** @throws Error when nothing here can trace it. */
+  async #frontEndOf(traceTo: string | undefined): Promise<FrontEnd | undefined> {
+    if (traceTo === undefined) return undefined;
+    this.#frontEnd ??= frontEndFor(this.#options.store);
+    const frontEnd = await this.#frontEnd;
+    if (!frontEnd) throw new Error("a start was to be traced, and nothing here can trace it");
+    return frontEnd;
   }
 
   /** Kills what runs and removes every directory. */
@@ -97,24 +116,32 @@ export class StoreStarts {
   async #start(
     name: string,
     directory: string,
+    traceTo: string | undefined,
     mayRetry = true,
-  ): Promise<SupervisedProcess | Extract<ReadBack, { refused: string }>> {
+  ): Promise<Started | Extract<ReadBack, { refused: string }>> {
     const { store, durability, startDeadlineMs = usualStartDeadlineMs } = this.#options;
     const node = { name, dir: directory, port: await freePort(), durability, explored: true };
     const logFile = join(directory, "..", `${name}.log`);
     rmSync(logFile, { force: true });
     const began = performance.now();
+    const frontEnd = await this.#frontEndOf(traceTo);
+    let traced: Started["traced"];
     try {
-      return await this.supervisor.start({
-        launch: await store.launch(node),
+      const launch = await store.launch(node);
+      if (frontEnd) traced = traceStart(traceTo!, directory, store, launch, frontEnd);
+      const process = await this.supervisor.start({
+        launch: traced?.launch ?? launch,
         node,
         logFile,
         deadlineMs: startDeadlineMs,
+        ...(traced ? { environment: traced.environment } : {}),
       });
+      return { process, traced };
     } catch (error) {
+      traced?.close();
       if (!(error instanceof StartError) || error.kind === "closed" || error.kind === "not-launched")
         throw error;
-      if (error.kind === "port-in-use" && mayRetry) return this.#start(name, directory, false);
+      if (error.kind === "port-in-use" && mayRetry) return this.#start(name, directory, traceTo, false);
       // The log goes when the exploration ends, and where these directories are says nothing about the store.
       const sentence = error.message
         .replace(` (all of it: ${logFile})`, "")

@@ -7,15 +7,15 @@
  * sentence says that the bytes were the same.
  */
 import { createHash } from "node:crypto";
+import { join } from "node:path";
 import type { Store } from "../../../stores/contract.ts";
 import { findWorkloads } from "../../../workloads/index.ts";
 import type { Finding } from "../../checkers/contract.ts";
 import type { CrashStateFinding } from "../../results.ts";
 import { sceneNames } from "../coverage.ts";
-import { type DiskImage, DiskModel } from "../disk/disk-model.ts";
+import type { DiskImage, DiskModel } from "../disk/disk-model.ts";
 import { rootDirectory } from "../disk/disk-names.ts";
-import { ModelledDisk } from "../disk/simulated-disk.ts";
-import { imageOf } from "../explore-files.ts";
+
 import type { StatePath } from "../explore-findings.ts";
 import { readBackRequests, StateJudge } from "../judge/judge-state.ts";
 import { type Recovered, RecoveredValues } from "../judge/judge-state-values.ts";
@@ -27,6 +27,7 @@ import {
   UndecidedRecovery,
 } from "../recover/explore-recovery.ts";
 import { ProcessRecovery } from "../recover/recover-process.ts";
+import { TracedStart } from "../recover/traced-start.ts";
 import {
   type CrashChoice,
   type CrashState,
@@ -37,7 +38,7 @@ import {
 import { CrashStates } from "../states/enumerate.ts";
 import { profileByName } from "../states/profiles/index.ts";
 import { promiseInTrace } from "../traced/promise-in-trace.ts";
-import type { TracedRunFiles } from "../traced/traced-run-files.ts";
+import { imageOfBase, type TracedRunFiles } from "../traced/traced-run-files.ts";
 
 /** One file of a crash state. */
 export interface StateFile {
@@ -98,7 +99,7 @@ export class StateReplayer {
   ) {
     const { record, history, trace } = files;
     this.#files = files;
-    this.#base = imageOf(files);
+    this.#base = imageOfBase(files.base, files.directory.baseDir);
     this.#values = values;
     this.#recoverer = recoverer;
     this.#close = close;
@@ -200,8 +201,8 @@ export class StateReplayer {
     const { scene, event } = path;
     const { image, served } = await this.#stateAt(path);
     if (scene === sceneNames.served && path.again === undefined) {
-      const live = this.#live(path);
-      return this.#judged(await this.#recoverer.recover!(new ModelledDisk(live)), this.#processCrash, event);
+      const { recovery } = await this.#recoverer.follow(this.#live(path));
+      return this.#judged(recovery, this.#processCrash, event);
     }
     const { first, second } = await this.#recoverer.recoverTwice(image);
     if (scene === sceneNames.twice && first.recovered && second) {
@@ -228,10 +229,17 @@ export class StateReplayer {
   }
 
   async #afterServing(path: StatePath): Promise<{ image: DiskImage; served?: Recovered }> {
-    const disk = new ModelledDisk(this.#live(path));
-    const { recovered } = await this.#recoverer.recover!(disk);
-    const state = path.again ? crashStateOf(disk.model, path.again).image : liveImage(disk.model);
-    return { image: state, ...(recovered ? { served: recovered } : {}) };
+    const { recovery, model } = await this.#recoverer.follow(this.#live(path));
+    const ended = this.#startOf(path)?.follow(this.#live(path)) ?? model;
+    const image = path.again ? crashStateOf(ended, path.again).image : liveImage(ended);
+    return { image, ...(recovery.recovered ? { served: recovery.recovered } : {}) };
+  }
+
+  /** The start that was traced when the finding was made; undefined where recovery in process does the same again. */
+  #startOf({ start }: StatePath): TracedStart | undefined {
+    if (start === undefined) return undefined;
+    if (!/^\d+$/.test(start)) throw new Error(`it names a start "${start}", which is no number`);
+    return TracedStart.read(join(this.#files.directory.startsDir, start));
   }
 
   #live(path: StatePath): DiskModel {
@@ -239,10 +247,11 @@ export class StateReplayer {
   }
 
   /** What the second power loss left while the first state was being recovered. */
-  async #interrupted(state: CrashState, { again }: StatePath): Promise<DiskImage> {
+  async #interrupted(state: CrashState, path: StatePath): Promise<DiskImage> {
+    const { again } = path;
     let found: CrashState | undefined;
     let why = `the recovery does not come to its disk call ${again!.event}`;
-    const disk = new ModelledDisk(new DiskModel(state.image), (model) => {
+    const lookIn = (model: DiskModel) => {
       if (found || model.event !== again!.event) return;
       try {
         found = crashStateOf(model, again!);
@@ -251,8 +260,10 @@ export class StateReplayer {
       } catch (error) {
         why = (error as Error).message;
       }
-    });
-    await this.#recoverer.recover!(disk);
+    };
+    const start = this.#startOf(path);
+    if (start) start.follow(undefined, lookIn);
+    else await this.#recoverer.follow(state.image, lookIn);
     if (!found) throw new Error(why);
     return found.image;
   }

@@ -17,6 +17,8 @@ import { buildHistory, type History, HistoryError } from "../../history/history.
 import { readHistoryFile } from "../../history/history-file.ts";
 import type { HistoryEvent } from "../../history/operation.ts";
 import { type RunDirectory, runDirectoryAt, writeJson } from "../../run-directory.ts";
+import { baseImage, type DiskImage } from "../disk/disk-model.ts";
+import { contentOf } from "../disk/pages.ts";
 
 /** One file or directory of the data directory as tracing began. */
 export interface BaseEntry {
@@ -117,6 +119,15 @@ export function isTracedRun(path: string): boolean {
   return statSync(runDirectoryAt(path).traceRecordFile, { throwIfNoEntry: false }) !== undefined;
 }
 
+/** The data directory as tracing began, from its copy: everything in it is taken to be durable. */
+export function imageOfBase(entries: readonly BaseEntry[], baseDir: string): DiskImage {
+  return baseImage(
+    entries.map((entry) =>
+      entry.directory ? entry : { ...entry, content: contentOf(readFileSync(join(baseDir, entry.path))) },
+    ),
+  );
+}
+
 /** Copies the data directory and writes down what it holds. Nothing may be running in it. */
 export function copyBase(dataDir: string, directory: RunDirectory): void {
   const entries: BaseEntry[] = [entryOf(dataDir, ".")];
@@ -169,7 +180,8 @@ export function readTraceRecord({ path, traceRecordFile }: RunDirectory): TraceR
   return value as TraceRecord;
 }
 
-function readBase({ baseFile, baseDir }: RunDirectory): BaseEntry[] {
+/** @throws ScenarioError when the copy is not what its list says. */
+export function readBase({ baseFile, baseDir }: RunDirectory): BaseEntry[] {
   const value = readJson(baseFile);
   if (!Array.isArray(value)) throw new ScenarioError(`${baseFile} is not a list of files`);
   for (const entry of value as BaseEntry[]) {
