@@ -24,7 +24,8 @@ import { afterAll, expect, it } from "vitest";
 import type { SimulatedDisk } from "../../../stores/contract.ts";
 import { shown } from "../fixtures/event-list.ts";
 import { liveImage, writeImage } from "../states/crash-state.ts";
-import { baseImage, DiskModel } from "./disk-model.ts";
+import { baseImage } from "./base-image.ts";
+import { DiskModel } from "./disk-model.ts";
 import { ModelledDisk } from "./simulated-disk.ts";
 
 const scratch = mkdtempSync(join(tmpdir(), "acked-disk-test-"));

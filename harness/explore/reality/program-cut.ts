@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { createDiskControl, createTrace, readTrace } from "../../../faults/index.ts";
 import { seededRandom } from "../../measure/random.ts";
 import { childProgram } from "../../package-root.ts";
-import { baseImage, DiskModel } from "../disk/disk-model.ts";
+import { baseImage } from "../disk/base-image.ts";
+import { DiskModel } from "../disk/disk-model.ts";
 import { profileByName } from "../states/profiles/index.ts";
 import {
   type CutInterval,

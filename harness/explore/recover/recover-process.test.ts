@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Store } from "../../../stores/contract.ts";
 import { findStore } from "../../../stores/index.ts";
 import { findWorkloads } from "../../../workloads/index.ts";
-import { baseImage } from "../disk/disk-model.ts";
+import { baseImage } from "../disk/base-image.ts";
 import { SharedState } from "../explore-shared.ts";
 import { RecoveredValues } from "../judge/judge-state-values.ts";
 import { ProcessRecovery } from "./recover-process.ts";

@@ -17,7 +17,8 @@ import { buildHistory, type History, HistoryError } from "../../history/history.
 import { readHistoryFile } from "../../history/history-file.ts";
 import type { HistoryEvent } from "../../history/operation.ts";
 import { type RunDirectory, runDirectoryAt, writeJson } from "../../run-directory.ts";
-import { baseImage, type DiskImage } from "../disk/disk-model.ts";
+import { baseImage } from "../disk/base-image.ts";
+import type { DiskImage } from "../disk/disk-model.ts";
 import { contentOf } from "../disk/pages.ts";
 
 /** One file or directory of the data directory as tracing began. */
