@@ -25,6 +25,7 @@ export const segmentHeaderBytes = 64;
 export const batchHeaderBytes = 32;
 /** "RLB1", and no byte of it is zero: the end of a log is zeros. */
 const batchMagic = 0x31424c52;
+const batchMark = Buffer.from("RLB1", "latin1");
 const segmentMagic = Buffer.from("ACKEDLOG", "latin1");
 
 /** A place in the log: the end of a batch. */
@@ -148,11 +149,19 @@ export class ByteWriter {
   }
 }
 
+/** Bytes that a reader turns into text at once. */
+const textBytes = 4096;
+/** A part of a text this long would share its memory, and keep all of the text alive for as long as the part. */
+const sharedFrom = 13;
+
 /** Reads what `ByteWriter` wrote; throws `FormatError` at the end of its range. */
 export class ByteReader {
   readonly bytes: Buffer;
   at: number;
   readonly end: number;
+  /** The bytes from `textStart` on as one text, `textBytes` of them at most. */
+  private text = "";
+  private textStart = 0;
 
   constructor(bytes: Buffer, start: number, end: number) {
     this.bytes = bytes;
@@ -167,8 +176,9 @@ export class ByteReader {
 
   u32(): number {
     this.need(4);
-    this.at += 4;
-    return this.bytes.readUInt32LE(this.at - 4);
+    const { bytes, at } = this;
+    this.at = at + 4;
+    return (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0;
   }
 
   u53(): number {
@@ -180,8 +190,15 @@ export class ByteReader {
     const size = this.u32();
     if (size === 0) return "";
     this.need(size);
-    this.at += size;
-    return this.bytes.toString("latin1", this.at - size, this.at);
+    const { at } = this;
+    this.at = at + size;
+    if (size >= sharedFrom) return this.bytes.toString("latin1", at, at + size);
+    // One call into native code for many short strings; each is copied out of the text.
+    if (at < this.textStart || at + size > this.textStart + this.text.length) {
+      this.text = this.bytes.toString("latin1", at, Math.min(this.end, at + textBytes));
+      this.textStart = at;
+    }
+    return this.text.slice(at - this.textStart, at - this.textStart + size);
   }
 
   private need(count: number): void {
@@ -190,7 +207,9 @@ export class ByteReader {
 }
 
 const kinds = { put: 1, delete: 2, "push-right": 3, "push-left": 4, clear: 5 } as const;
-const kindNames = new Map(Object.entries(kinds).map(([name, code]) => [code, name as keyof typeof kinds]));
+/** By code. */
+const kindNames: (keyof typeof kinds | undefined)[] = [];
+for (const [name, code] of Object.entries(kinds)) kindNames[code] = name as keyof typeof kinds;
 const valueKinds = { bytes: 1, list: 2, document: 3 } as const;
 
 /** The format of version 2. */
@@ -223,9 +242,10 @@ export const binaryCodec: Codec = {
 
   readBatch(bytes, offset, segment, expected) {
     const headerEnd = offset + batchHeaderBytes;
-    if (isZero(bytes, offset, Math.min(headerEnd, bytes.length))) return { kind: "end" };
-    if (headerEnd > bytes.length || bytes.readUInt32LE(offset) !== batchMagic)
-      return damaged("no batch begins here");
+    if (headerEnd > bytes.length || bytes.readUInt32LE(offset) !== batchMagic) {
+      const zeros = isZero(bytes, offset, Math.min(headerEnd, bytes.length));
+      return zeros ? { kind: "end" } : damaged("no batch begins here");
+    }
     const start = headerEnd;
     const end = start + bytes.readUInt32LE(offset + 8);
     if (end > bytes.length) return damaged("the batch reaches beyond the end of the file");
@@ -262,9 +282,8 @@ export const binaryCodec: Codec = {
   },
 
   readSegmentHeader(bytes) {
-    if (isZero(bytes, 0, bytes.length)) return "empty";
-    if (bytes.length < segmentHeaderBytes) return "damaged";
-    if (segmentMagic.compare(bytes, 0, 8) !== 0) return "damaged";
+    if (bytes.length < segmentHeaderBytes || segmentMagic.compare(bytes, 0, 8) !== 0)
+      return isZero(bytes, 0, bytes.length) ? "empty" : "damaged";
     if (checksum(bytes, 12, segmentHeaderBytes) !== bytes.readUInt32LE(8)) return "damaged";
     return {
       id: getU53(bytes, 16),
@@ -286,9 +305,7 @@ export const binaryCodec: Codec = {
 
 /** The places in `bytes` after `from` where a batch might begin. */
 export function* batchCandidates(bytes: Buffer, from: number): IterableIterator<number> {
-  const magic = Buffer.alloc(4);
-  magic.writeUInt32LE(batchMagic);
-  for (let at = bytes.indexOf(magic, from); at >= 0; at = bytes.indexOf(magic, at + 1)) yield at;
+  for (let at = bytes.indexOf(batchMark, from); at >= 0; at = bytes.indexOf(batchMark, at + 1)) yield at;
 }
 
 /** True when `bytes[from, to)` holds nothing but zeros. */
@@ -324,7 +341,7 @@ export function readEntry(input: ByteReader): Change[] {
 
 function readChange(input: ByteReader): Change {
   const code = input.byte();
-  const kind = kindNames.get(code as never);
+  const kind = kindNames[code];
   if (!kind) throw new FormatError(`unknown kind of change ${code}`);
   const table = input.string();
   if (kind === "clear") return { kind, table };

@@ -93,6 +93,11 @@ export const nodeDisk: Disk = {
   },
 };
 
+/** The path of `name` in `dir`, whose path is whole: `path.join` would look through both again. */
+export function inDirectory(dir: string, name: string): string {
+  return `${dir}/${name}`;
+}
+
 /** The `code` of a system error (`ENOSPC`, `EEXIST` …), or `undefined`. */
 export function errorCode(error: unknown): string | undefined {
   return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;

@@ -8,12 +8,13 @@
  * The parts below it (`Disk, Codec, Recovery, OpenLog, Visibility`) are parameters: tests and the stores with planted
  * bugs replace one of them. There is no switch for a bug in this code.
  */
-import { dirname, join, resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { binaryCodec, type Codec, formatVersion } from "./codec.ts";
 import {
   type Disk,
   errorCode,
   errorText,
+  inDirectory,
   nodeDisk,
   removeIfThere,
   withFailStopNames,
@@ -263,7 +264,7 @@ export class Engine {
     }
     const { disk } = this.options.seams;
     try {
-      for (const name of removed) await removeIfThere(disk, join(this.options.dir, name));
+      for (const name of removed) await removeIfThere(disk, inDirectory(this.options.dir, name));
     } catch (error) {
       this.options.report(`what a snapshot made superfluous could not be removed (${errorText(error)})`);
     }
@@ -300,14 +301,18 @@ async function openLocked(options: EngineOptions, lock: HeldLock): Promise<Engin
   }
   const start = await settle(options, recovered, state);
   const log = await seams.openLog({
-    ...options,
-    ...seams,
+    disk: seams.disk,
+    codec: seams.codec,
+    dir,
+    durability: options.durability,
+    segmentBytes: options.segmentBytes,
     after: start.proven,
     tail: start.tail,
     segment: start.nextSegment,
+    report: (sentence) => options.report(sentence),
   });
   if (format !== "current") await writeFormat(seams.disk, dir);
-  for (const name of start.obsolete) await removeIfThere(seams.disk, join(dir, name));
+  for (const name of start.obsolete) await removeIfThere(seams.disk, inDirectory(dir, name));
   const engine = new Engine(options, state, log, start, lock);
   if (options.durability.mode !== "none") log.onSegment(start.nextSegment, start.proven.index + 1);
   return engine;
@@ -372,11 +377,11 @@ async function checkFormat(disk: Disk, dir: string): Promise<"none" | "older" | 
   const names = await disk.list(dir);
   const data = names.filter((name) => segmentId(name) !== undefined || snapshotIndex(name) !== undefined);
   if (!names.includes(formatFile)) return "none";
-  const text = (await disk.readFile(join(dir, formatFile))).toString("latin1");
+  const text = (await disk.readFile(inDirectory(dir, formatFile))).toString("latin1");
   const version = /^acked ramlog (\d+)\n$/.exec(text)?.[1];
   if (version === undefined) {
     throw new StartRefused(
-      `${join(dir, formatFile)} is damaged: it does not name a format; restore it from a copy`,
+      `${inDirectory(dir, formatFile)} is damaged: it does not name a format; restore it from a copy`,
     );
   }
   if (Number(version) > formatVersion) {
@@ -393,7 +398,7 @@ async function checkFormat(disk: Disk, dir: string): Promise<"none" | "older" | 
 }
 
 async function writeFormat(disk: Disk, dir: string): Promise<void> {
-  await writeNewFile(disk, join(dir, formatFile), (fd) =>
+  await writeNewFile(disk, inDirectory(dir, formatFile), (fd) =>
     writeFully(disk, fd, Buffer.from(`acked ramlog ${formatVersion}\n`), 0),
   );
   await disk.syncDirectory(dir);

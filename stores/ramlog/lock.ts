@@ -9,8 +9,7 @@
  *
  * Not covered: processes in other PID namespaces or on other machines sharing the directory.
  */
-import { join } from "node:path";
-import { type Disk, errorCode, errorText, removeIfThere, syncFile, writeFully } from "./disk.ts";
+import { type Disk, errorCode, errorText, inDirectory, removeIfThere, syncFile, writeFully } from "./disk.ts";
 import { StartRefused } from "./errors.ts";
 import { lockFile } from "./segments.ts";
 
@@ -40,7 +39,7 @@ const attemptsMax = 100;
  */
 export async function lockDirectory(disk: Disk, dir: string, pid = process.pid): Promise<HeldLock> {
   const me = await ownerNow(disk, pid);
-  const path = join(dir, lockFile);
+  const path = inDirectory(dir, lockFile);
   try {
     await acquire(disk, path, me, dir);
     await removeLeftovers(disk, dir, me);
@@ -67,7 +66,7 @@ async function acquire(disk: Disk, path: string, me: Owner, dir: string): Promis
       continue;
     }
     const owner = parseOwner(text);
-    const fate = owner ? await fateOf(disk, owner) : "dead";
+    const fate = owner ? await fateOf(disk, owner, me.boot) : "dead";
     if (fate === "alive" || (fate === "dying" && performance.now() >= giveUpAt)) {
       throw new StartRefused(
         owner?.pid === me.pid
@@ -98,10 +97,12 @@ async function createLock(disk: Disk, path: string, me: Owner): Promise<boolean>
 /** Replaces the lock that holds `stale`; false when it has changed meanwhile. */
 async function takeOver(disk: Disk, path: string, stale: string, me: Owner, dir: string): Promise<boolean> {
   const right = `${path}.over-${stale.replace(/[^0-9a-f]+/g, "-").slice(0, 80)}`;
-  await acquire(disk, right, me, dir);
+  if (!(await createLock(disk, right, me))) await acquire(disk, right, me, dir);
   try {
     if ((await readLock(disk, path)) !== stale) return false;
-    await disk.rename(await writeOwner(disk, path, me), path);
+    // What the right's file holds is what the lock is to hold, and it is synced.
+    const [temporary] = await unused(path, me, (name) => disk.link(right, name));
+    await disk.rename(temporary, path);
     return true;
   } finally {
     await removeIfThere(disk, right);
@@ -110,7 +111,7 @@ async function takeOver(disk: Disk, path: string, stale: string, me: Owner, dir:
 
 /** Writes the owner's record to a file of its own next to `path`, and syncs it: a lock is never empty or torn. */
 async function writeOwner(disk: Disk, path: string, me: Owner): Promise<string> {
-  const [temporary, fd] = await openUnused(disk, (n) => `${path}.${me.pid}-${me.started}-${n}.tmp`);
+  const [temporary, fd] = await unused(path, me, (name) => disk.open(name, "exclusive"));
   try {
     await writeFully(disk, fd, Buffer.from(`${JSON.stringify(me)}\n`), 0);
     await syncFile(disk, fd);
@@ -120,10 +121,16 @@ async function writeOwner(disk: Disk, path: string, me: Owner): Promise<string> 
   return temporary;
 }
 
-async function openUnused(disk: Disk, name: (n: number) => string): Promise<[path: string, fd: number]> {
+/** Makes a file under the first temporary name next to `path` that nobody uses. */
+async function unused<Made>(
+  path: string,
+  me: Owner,
+  make: (name: string) => Promise<Made>,
+): Promise<[name: string, made: Made]> {
   for (let n = 1; ; n += 1) {
+    const name = `${path}.${me.pid}-${me.started}-${n}.tmp`;
     try {
-      return [name(n), await disk.open(name(n), "exclusive")];
+      return [name, await make(name)];
     } catch (error) {
       if (errorCode(error) !== "EEXIST") throw error;
     }
@@ -163,9 +170,13 @@ async function bootId(disk: Disk): Promise<string> {
   }
 }
 
-/** `dying`: killed, but a thread of it is still inside a system call and may still write. */
-async function fateOf(disk: Disk, owner: Owner): Promise<"alive" | "dying" | "dead"> {
-  if (owner.boot !== (await bootId(disk))) return "dead";
+/**
+ * `dying`: killed, but a thread of it is still inside a system call and may still write.
+ *
+ * @param boot the one that this process was started in.
+ */
+async function fateOf(disk: Disk, owner: Owner, boot: string): Promise<"alive" | "dying" | "dead"> {
+  if (owner.boot !== boot) return "dead";
   if (owner.started === 0) return signalReaches(owner.pid) ? "alive" : "dead";
   const stat = await processStat(disk, owner.pid);
   if (!stat || stat.started !== owner.started || stat.state === "X") return "dead";
@@ -203,9 +214,10 @@ async function processStat(disk: Disk, pid: number): Promise<{ state: string; st
 async function removeLeftovers(disk: Disk, dir: string, me: Owner): Promise<void> {
   for (const name of await disk.list(dir)) {
     if (!name.startsWith(`${lockFile}.`)) continue;
-    const text = await readLock(disk, join(dir, name));
+    const text = await readLock(disk, inDirectory(dir, name));
     const owner = text === undefined ? undefined : (parseOwner(text) ?? ownerInName(name, me.boot));
-    if (owner && (await fateOf(disk, owner)) === "dead") await removeIfThere(disk, join(dir, name));
+    if (owner && (await fateOf(disk, owner, me.boot)) === "dead")
+      await removeIfThere(disk, inDirectory(dir, name));
   }
 }
 

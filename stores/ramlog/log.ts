@@ -16,7 +16,6 @@
  * While syncs have lately taken less than ~150 µs the commit blocks the event loop for them, which is faster than a
  * thread hop; on a slower disk they run on another thread and commands go on.
  */
-import { join } from "node:path";
 import {
   ByteWriter,
   batchHeaderBytes,
@@ -25,7 +24,7 @@ import {
   type SegmentHeader,
   segmentHeaderBytes,
 } from "./codec.ts";
-import { type Disk, errorText, wasInterrupted } from "./disk.ts";
+import { type Disk, errorText, inDirectory, wasInterrupted } from "./disk.ts";
 import { StoreFailed } from "./errors.ts";
 import { NextSegment } from "./next-segment.ts";
 import { createSegment, segmentName } from "./segments.ts";
@@ -184,8 +183,11 @@ class SegmentLog implements Log {
       size,
       reused: false,
     });
-    await createSegment(disk, dir, this.segment, size, this.out.bytes.subarray(0, end));
-    this.fd = await disk.open(join(dir, segmentName(this.segment)), "write");
+    // With as many of the zeros behind it as there is room for: one write for a small segment.
+    const { bytes } = this.out;
+    const content = bytes.subarray(0, Math.min(bytes.length, size)).fill(0, end);
+    await createSegment(disk, dir, this.segment, size, content);
+    this.fd = await disk.open(inDirectory(dir, segmentName(this.segment)), "write");
     this.end = { segment: this.segment, offset: end, checksum: sum };
     this.syncedOffset = end;
     this.out.length = batchStart + batchHeaderBytes;
@@ -482,7 +484,7 @@ class SegmentLog implements Log {
     if (this.failure) return;
     const { disk, codec, dir } = this.options;
     const { id, reused } = await this.next.take(this.segment + 1);
-    const fd = await disk.open(join(dir, segmentName(id)), "write");
+    const fd = await disk.open(inDirectory(dir, segmentName(id)), "write");
     await disk.close(this.fd);
     this.fd = fd;
     const header: SegmentHeader = {

@@ -5,8 +5,7 @@
  * A segment that could not be prepared is reported, and made once more when it is needed, anew; only when that fails
  * too the log has failed.
  */
-import { join } from "node:path";
-import { type Disk, errorText, removeIfThere } from "./disk.ts";
+import { type Disk, errorText, inDirectory, removeIfThere } from "./disk.ts";
 import { createSegment, reuseSegment, segmentName } from "./segments.ts";
 
 /** So many segments are kept for reuse; the rest is given back to the file system. */
@@ -71,7 +70,7 @@ export class NextSegment {
     if (!prepared || !remove) return;
     const { disk, dir, report } = this.options;
     const name = segmentName(prepared.id);
-    await removeIfThere(disk, join(dir, name)).catch((error) => {
+    await removeIfThere(disk, inDirectory(dir, name)).catch((error) => {
       report(`${name} was prepared and is not needed; it could not be removed (${errorText(error)})`);
     });
   }

@@ -54,13 +54,12 @@ type Read = (engine: Engine, request: Request) => unknown;
 
 const value: Read = (engine, { key }) => stringAt(engine, key);
 const list: Read = (engine, { key }) => listAt(engine, key);
-const balances: Read = (engine, request) =>
-  Object.fromEntries(
-    (request.value as readonly string[]).map((account) => [
-      account,
-      balance(stringAt(engine, `${request.key}/${account}`)),
-    ]),
-  );
+const balances: Read = (engine, request) => {
+  const found: Record<string, number | string | null> = {};
+  for (const account of request.value as readonly string[])
+    found[account] = balance(stringAt(engine, `${request.key}/${account}`));
+  return found;
+};
 
 const reads: Readonly<Record<string, Readonly<Record<string, Read>>>> = {
   register: { read: value },

@@ -14,7 +14,6 @@
  * Not detectable, by construction: damage to batches that nothing later claims (the last commit before a crash); a
  * newest segment that is missing, or rolled back together with everything after it. They look like an earlier end.
  */
-import { join } from "node:path";
 import {
   type BatchHeader,
   batchCandidates,
@@ -25,7 +24,7 @@ import {
   type SegmentHeader,
   segmentHeaderBytes,
 } from "./codec.ts";
-import { type Disk, errorText, readFully } from "./disk.ts";
+import { type Disk, errorText, inDirectory, readFully } from "./disk.ts";
 import { StartRefused } from "./errors.ts";
 import { isTemporary, segmentId, segmentName, snapshotIndex, snapshotName } from "./segments.ts";
 import { readSnapshot, SnapshotDamaged } from "./snapshot.ts";
@@ -164,7 +163,9 @@ async function loadSnapshot(options: RecoveryOptions, names: readonly string[]):
     const name = snapshotName(index);
     options.sink.begin();
     try {
-      const read = await readSnapshot(options, name, (...record) => options.sink.restore(...record));
+      const read = await readSnapshot(options, name, (table, key, value, at) =>
+        options.sink.restore(table, key, value, at),
+      );
       if (read.index !== index) throw new SnapshotDamaged(`it is the snapshot of entry ${read.index}`);
       options.sink.restored(index);
       const usable = indexes.filter((one) => one <= index).reverse();
@@ -511,7 +512,7 @@ function damagedBeforeSync(segment: number, offset: number, reason: string): Sta
 }
 
 async function readStart(options: RecoveryOptions, name: string, length: number): Promise<Buffer> {
-  const path = join(options.dir, name);
+  const path = inDirectory(options.dir, name);
   try {
     const fd = await options.disk.open(path, "read");
     try {
@@ -526,7 +527,7 @@ async function readStart(options: RecoveryOptions, name: string, length: number)
 
 async function readWhole(options: RecoveryOptions, name: string): Promise<Buffer> {
   try {
-    return await options.disk.readFile(join(options.dir, name));
+    return await options.disk.readFile(inDirectory(options.dir, name));
   } catch (error) {
     throw new StartRefused(`${name} cannot be read: ${errorText(error)}`, { cause: error });
   }

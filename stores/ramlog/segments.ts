@@ -6,31 +6,40 @@
  * Or out of a segment that nobody needs any more: renamed onto the new name, the directory synced. Such a file still
  * holds its old header and batches, which do not pass for new ones: their checksums are seeded with another id.
  */
-import { join } from "node:path";
-import { type Disk, removeIfThere, syncFile, writeFully } from "./disk.ts";
+import { type Disk, inDirectory, removeIfThere, syncFile, writeFully } from "./disk.ts";
 
 export const formatFile = "format";
 export const lockFile = "lock";
 export const temporarySuffix = ".tmp";
 
+const digits = 16;
+
 export function segmentName(id: number): string {
-  return `segment-${String(id).padStart(16, "0")}.log`;
+  return `segment-${String(id).padStart(digits, "0")}.log`;
 }
 
 export function snapshotName(index: number): string {
-  return `snapshot-${String(index).padStart(16, "0")}.snap`;
+  return `snapshot-${String(index).padStart(digits, "0")}.snap`;
 }
 
 /** The id in a segment's name, or `undefined`. */
 export function segmentId(name: string): number | undefined {
-  const match = /^segment-(\d{16})\.log$/.exec(name);
-  return match ? Number(match[1]) : undefined;
+  return numberIn(name, "segment-", ".log");
 }
 
 /** The log index in a snapshot's name, or `undefined`. */
 export function snapshotIndex(name: string): number | undefined {
-  const match = /^snapshot-(\d{16})\.snap$/.exec(name);
-  return match ? Number(match[1]) : undefined;
+  return numberIn(name, "snapshot-", ".snap");
+}
+
+function numberIn(name: string, before: string, after: string): number | undefined {
+  if (name.length !== before.length + digits + after.length) return undefined;
+  if (!name.startsWith(before) || !name.endsWith(after)) return undefined;
+  for (let at = before.length; at < before.length + digits; at += 1) {
+    const code = name.charCodeAt(at);
+    if (code < 48 || code > 57) return undefined;
+  }
+  return Number(name.slice(before.length, before.length + digits));
 }
 
 /** True for a file of ours that a crash left under its temporary name. */
@@ -54,7 +63,7 @@ export async function createSegment(
   size: number,
   content: Buffer = Buffer.alloc(0),
 ): Promise<void> {
-  const path = join(dir, segmentName(id));
+  const path = inDirectory(dir, segmentName(id));
   await writeNewFile(disk, path, async (fd) => {
     await writeFully(disk, fd, content, 0);
     for (let at = content.length; at < size; at += zeros.length) {
@@ -75,7 +84,7 @@ export async function reuseSegment(
   id: number,
   size: number,
 ): Promise<boolean> {
-  const path = join(dir, segmentName(old));
+  const path = inDirectory(dir, segmentName(old));
   const fd = await disk.open(path, "read");
   let oldSize: number;
   try {
@@ -87,7 +96,7 @@ export async function reuseSegment(
     await removeIfThere(disk, path);
     return false;
   }
-  await disk.rename(path, join(dir, segmentName(id)));
+  await disk.rename(path, inDirectory(dir, segmentName(id)));
   await disk.syncDirectory(dir);
   return true;
 }

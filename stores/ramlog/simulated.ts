@@ -36,8 +36,7 @@ export function simulatedDisk(disk: SimulatedDisk): Disk {
     list: async (path) => disk.list(inside(path)),
     readFile: async (path) => {
       if (path.startsWith("/proc/")) return processFile(path, boot);
-      const bytes = disk.readFile(inside(path));
-      return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      return bufferOf(disk.readFile(inside(path)));
     },
     link: async (existing, path) => disk.link(inside(existing), inside(path)),
     rename: async (from, to) => disk.rename(inside(from), inside(to)),
@@ -76,17 +75,20 @@ function processFile(path: string, boot: number): Buffer {
   throw Object.assign(new Error(`ENOENT: there is no ${path}`), { code: "ENOENT" });
 }
 
-const decoder = new TextDecoder("latin1");
-
 /** How often this directory has been locked on a simulated machine. */
 function boots(disk: SimulatedDisk): number {
   let boots = 0;
   for (const name of disk.list("")) {
     if (!name.startsWith(lockFile)) continue;
-    const boot = /"boot":"sim-(\d{4})"/.exec(decoder.decode(disk.readFile(name)))?.[1];
+    const boot = /"boot":"sim-(\d{4})"/.exec(bufferOf(disk.readFile(name)).toString("latin1"))?.[1];
     if (boot) boots = Math.max(boots, Number(boot));
   }
   return boots;
+}
+
+/** The same memory. */
+function bufferOf(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 function errorOf(call: () => void): Error | null {

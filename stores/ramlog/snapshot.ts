@@ -11,10 +11,9 @@
  * The crc of every block, and of the end, is seeded with the one before it: a missing, repeated or exchanged block
  * does not pass. Verifying reads through the page cache: it proves what was handed to the disk, not what is on it.
  */
-import { join } from "node:path";
 import { checksum } from "./checksum.ts";
 import { ByteReader, ByteWriter, type Codec, FormatError, formatVersion } from "./codec.ts";
-import { type Disk, errorCode, readFully, removeIfThere, writeFully } from "./disk.ts";
+import { type Disk, errorCode, inDirectory, readFully, removeIfThere, writeFully } from "./disk.ts";
 import { snapshotName, writeNewFile } from "./segments.ts";
 import type { Frozen, Value } from "./state.ts";
 
@@ -48,7 +47,7 @@ export async function writeSnapshot(
   aborted: () => boolean,
 ): Promise<number> {
   const { disk, dir } = options;
-  const path = join(dir, snapshotName(frozen.index));
+  const path = inDirectory(dir, snapshotName(frozen.index));
   let size = 0;
   await writeNewFile(disk, path, async (fd) => {
     size = await writeBlocks(options, fd, frozen, aborted);
@@ -149,25 +148,30 @@ export async function readSnapshot(
   restore: (table: string, key: string, value: Value, index: number) => void,
 ): Promise<{ index: number; records: number }> {
   const { disk, codec, dir } = options;
-  const fd = await disk.open(join(dir, name), "read");
+  const fd = await disk.open(inDirectory(dir, name), "read");
   try {
-    const header = await readFully(disk, fd, headerBytes, 0);
+    // Each read ends with the header of the block that comes next.
+    let read = await readFully(disk, fd, headerBytes + blockHeaderBytes, 0);
+    const header = read.subarray(0, headerBytes);
     const index = readHeader(header);
     let position = headerBytes;
     let crc = header.readUInt32LE(8);
     let records = 0;
     const fileBytes = await disk.size(fd);
-    for (;;) {
-      const blockHeader = await readFully(disk, fd, blockHeaderBytes, position);
-      if (blockHeader.length < blockHeaderBytes) throw damagedAt(position, "it ends before its last block");
-      const length = blockHeader.readUInt32LE(0);
+    for (let at = headerBytes; ; ) {
+      if (read.length < at + blockHeaderBytes) throw damagedAt(position, "it ends before its last block");
+      const length = read.readUInt32LE(at);
+      const sum = read.readUInt32LE(at + 4);
       const bytesWanted = length === endMark ? 8 : length;
       if (position + blockHeaderBytes + bytesWanted > fileBytes) {
         throw damagedAt(position, "a block reaches beyond the end of the file");
       }
-      const block = await readFully(disk, fd, bytesWanted, position + blockHeaderBytes);
+      const next = length === endMark ? 0 : blockHeaderBytes;
+      read = await readFully(disk, fd, bytesWanted + next, position + blockHeaderBytes);
+      at = bytesWanted;
+      const block = read.subarray(0, at);
       crc = checksum(block, 0, block.length, crc);
-      if (crc !== blockHeader.readUInt32LE(4)) throw damagedAt(position, "a checksum does not match");
+      if (crc !== sum) throw damagedAt(position, "a checksum does not match");
       if (length === endMark) {
         if (new ByteReader(block, 0, 8).u53() !== records) throw damagedAt(position, "records are missing");
         return { index, records };
