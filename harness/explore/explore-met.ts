@@ -6,11 +6,14 @@
 import type { Finding } from "../checkers/contract.ts";
 import { quote } from "../models/register.ts";
 import { type SceneName, type SceneTally, sceneNames } from "./coverage.ts";
+import { DiskModel } from "./disk/disk-model.ts";
+import { type DiskCall, ModelledDisk } from "./disk/simulated-disk.ts";
 import type { FindingsBook, Place } from "./explore-findings.ts";
 import type { SharedState } from "./explore-shared.ts";
 import { type Judgement, type Loss, nothingLost, type StateJudge } from "./judge/judge-state.ts";
 import type { Recovered, RecoveredValues } from "./judge/judge-state-values.ts";
 import {
+  type Followed,
   type Recovery,
   type StateRecoverer,
   type TwoRecoveries,
@@ -21,6 +24,8 @@ import type { CrashState } from "./states/crash-state.ts";
 /** One different state. */
 export interface Met {
   recoveries: TwoRecoveries | undefined;
+  /** The disk calls of the first recovery, where they were kept. */
+  calls: readonly DiskCall[] | undefined;
   readonly waiting: ((recoveries: TwoRecoveries) => void)[];
 }
 
@@ -35,6 +40,8 @@ export interface MetStatesOptions {
 }
 
 const reasonsAtMost = 10;
+/** Of so many recoveries the disk calls are kept: some 10 KB each. */
+const callsKeptAtMost = 4096;
 const notOpened =
   "checks of a key at moments when nothing was owed of it: it had not been opened yet, or not been read since a restart that may lose writes";
 
@@ -43,6 +50,7 @@ export class MetStates {
   readonly #met = new Map<number, Met>();
   readonly #running = new Set<Promise<void>>();
   readonly #unknown = new Set<string>();
+  #callsKept = 0;
   #failure: unknown;
   #loss: Loss = nothingLost;
 
@@ -64,17 +72,19 @@ export class MetStates {
    * The state, recovered or about to be. Waits while all lanes are busy.
    *
    * @param event power is lost after it.
+   * @param keepCalls keep the disk calls of a recovery that is made now, for `follow`.
    * @throws whatever went wrong on our side in an earlier recovery.
    */
-  async meet(state: CrashState, event: number, tally: SceneTally): Promise<Met> {
+  async meet(state: CrashState, event: number, tally: SceneTally, keepCalls = false): Promise<Met> {
     const name = state.identity;
     const known = this.#met.get(name);
     if (known) return known;
-    const met: Met = { recoveries: undefined, waiting: [] };
+    const met: Met = { recoveries: undefined, calls: undefined, waiting: [] };
     this.#met.set(name, met);
     tally.distinct++;
     const { lanes } = this.#options.recoverer;
-    const recovering = this.#recover(met, state, event, tally);
+    const keeps = keepCalls && this.#callsKept++ < callsKeptAtMost;
+    const recovering = this.#recover(met, state, event, tally, keeps);
     if (lanes === 1) {
       await recovering;
     } else {
@@ -131,6 +141,23 @@ export class MetStates {
     shared.countFinding();
   }
 
+  /** Follows the state's first recovery: by the disk calls that it made before, where they were kept. */
+  async follow(
+    met: Met,
+    state: CrashState,
+    event: number,
+    crashPoint: (model: DiskModel) => void,
+  ): Promise<Followed> {
+    const { calls, recoveries } = met;
+    met.calls = undefined;
+    if (!calls || !recoveries) {
+      return this.watched(event, () => this.#options.recoverer.follow(state.image, crashPoint));
+    }
+    const disk = new ModelledDisk(new DiskModel(state.image), crashPoint);
+    for (const call of calls) call(disk);
+    return { recovery: recoveries.first, model: disk.model };
+  }
+
   /** Runs one recovery in sight of whoever watches for one that never ends. */
   async watched<Result>(event: number, recover: () => Promise<Result>): Promise<Result> {
     const { shared, worker } = this.#options;
@@ -142,12 +169,18 @@ export class MetStates {
     }
   }
 
-  async #recover(met: Met, state: CrashState, event: number, tally: SceneTally): Promise<void> {
+  async #recover(
+    met: Met,
+    state: CrashState,
+    event: number,
+    tally: SceneTally,
+    keepCalls: boolean,
+  ): Promise<void> {
     const { recoverer, shared, twice } = this.#options;
     const { image } = state;
     let recoveries: TwoRecoveries;
     try {
-      recoveries = await this.watched(event, () => recoverer.recoverTwice(image));
+      recoveries = await this.watched(event, () => recoverer.recoverTwice(image, keepCalls));
     } catch (error) {
       if (!(error instanceof UndecidedRecovery)) throw error;
       // It is judged nowhere: whoever waits for it waits in vain.
@@ -156,7 +189,10 @@ export class MetStates {
       return;
     }
     if (recoveries.doubt !== undefined) this.#doubt(event, recoveries.doubt);
-    met.recoveries = recoveries;
+    // Kept once, and given free when they have been used.
+    const { calls, ...shown } = recoveries;
+    met.recoveries = shown;
+    met.calls = calls;
     tally.recovered++;
     shared.countRecovered();
     const { first, second } = recoveries;

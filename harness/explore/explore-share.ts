@@ -137,7 +137,9 @@ class Exploration {
     this.#book = new FindingsBook(options.profile, this.#startedAt);
     const common = { workloads, promise, obligations, values, epoch: files.record.epoch };
     this.#powerLoss = new StateJudge({ ...common, crash: "powerLoss" });
-    this.#processCrash = new StateJudge({ ...common, crash: "processCrash" });
+    this.#processCrash = judgedAlike(promise)
+      ? this.#powerLoss
+      : new StateJudge({ ...common, crash: "processCrash" });
     const twice = this.#tally(sceneNames.twice);
     this.#states = new MetStates({ recoverer, values, shared, worker, book: this.#book, twice });
     this.#acknowledgements = new Uint8Array(files.trace.events.length);
@@ -183,7 +185,10 @@ class Exploration {
       lacks: [...this.#faults],
       unknown: this.#states.unknown,
       loss: this.#states.loss,
-      keysJudged: this.#powerLoss.keysJudged + this.#processCrash.keysJudged,
+      keysJudged: [...new Set([this.#powerLoss, this.#processCrash])].reduce(
+        (sum, judge) => sum + judge.keysJudged,
+        0,
+      ),
       differentRecoveries: this.#options.values.size,
       ...(crashPointsExplored === crashPoints ? { prefixesMs } : {}),
     };
@@ -202,6 +207,8 @@ class Exploration {
         placeOf(state, sceneNames.powerLoss, event),
       );
     const pass = effort === easy ? everyCrashPoint : "beyond prefixes, crash points";
+    // Their recoveries are interrupted later.
+    const first = this.#options.recoverer.inProcess && (effort === easy || stride > 1);
     let number = 0;
     await this.#follow(tally, stride > 1 ? sampledCrashPoint : pass, endsAt, {
       crashPoint: async (model, event) => {
@@ -213,7 +220,7 @@ class Exploration {
         for (const state of stride > 1 ? spread(states, statesOfSample) : states) {
           if (!this.#isMine(state)) continue;
           if (this.#over(endsAt)) return false;
-          const met = await this.#states.meet(state, event, tally);
+          const met = await this.#states.meet(state, event, tally, first);
           present.push({ met, state });
           judge(met, state, event);
         }
@@ -340,7 +347,7 @@ class Exploration {
           const met = await this.#states.meet(state, event, tally);
           let interrupted = explored.get(met);
           if (!interrupted) {
-            interrupted = await this.#interrupt(state, event, tally, stride);
+            interrupted = await this.#interrupt(met, state, event, tally, stride);
             explored.set(met, interrupted);
           }
           present.push({ state, interrupted });
@@ -359,6 +366,7 @@ class Exploration {
 
   /** The different states that power loss may leave while the store recovers this one. */
   async #interrupt(
+    met: Met,
     state: CrashState,
     event: number,
     tally: SceneTally,
@@ -375,8 +383,7 @@ class Exploration {
         found.set(second.identity, second);
       }
     };
-    const { recoverer } = this.#options;
-    const followed = await this.#states.watched(event, () => recoverer.follow(state.image, collect));
+    const followed = await this.#states.follow(met, state, event, collect);
     if (this.#unfollowed(followed, tally)) return [];
     const keep = this.#keeping(followed);
     const seconds = [...found.values()];
@@ -516,6 +523,12 @@ class Exploration {
     this.#reportedAt = now;
     this.#options.onProgress({ scene, done, findings: this.#book.count });
   }
+}
+
+/** After both crashes the same is owed, and reads count: then one judge, which remembers, is enough for both. */
+function judgedAlike({ powerLoss, processCrash, showsOnlyDurable }: StorePromise): boolean {
+  const same = powerLoss.survives !== "a prefix" && powerLoss.survives === processCrash.survives;
+  return same && showsOnlyDurable !== false;
 }
 
 /** The first, the last, and some evenly in between. */

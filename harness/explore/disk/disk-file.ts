@@ -116,6 +116,7 @@ export class DirtyPage {
   }
 
   with(patch: Patch): DirtyPage {
+    if (this.patches.length === 0) return new DirtyPage(this.base, [patch]);
     const next = new DirtyPage(this.base, [...this.patches, patch]);
     for (let i = 1; i < this.#built.length; i++) next.#built[i] = this.#built[i];
     return next;
@@ -301,6 +302,14 @@ export class DiskFile {
   sync(before: number, first = 0, last = Number.MAX_SAFE_INTEGER, self?: PendingOperation): void {
     const covered = (op: PendingOperation) =>
       op === self || (op.endedAt !== undefined && op.endedAt < before);
+    if (first === 0 && last === Number.MAX_SAFE_INTEGER && this.#isAll(covered)) {
+      this.durable = this.live;
+      this.pages = noPages;
+      this.sizes = [];
+      this.replacing = [];
+      this.revision++;
+      return;
+    }
     const changes = new Map<number, PageContent | undefined>();
     for (const [index, page] of this.pages) {
       if (index < first || index > last) continue;
@@ -320,6 +329,14 @@ export class DiskFile {
     );
     if (!this.pending) this.replacing = [];
     this.#changed();
+  }
+
+  /** Everything pending is dirty and covered. */
+  #isAll(covered: (op: PendingOperation) => boolean): boolean {
+    for (const { patches } of this.pages.values()) {
+      for (const patch of patches) if (patch.state !== "dirty" || !covered(patch.op)) return false;
+    }
+    return this.sizes.every((change) => covered(change.op));
   }
 
   /**
@@ -383,6 +400,7 @@ export class DiskFile {
   }
 
   get #certainlyReached(): number {
+    if (this.sizes.length === 0) return this.size;
     const ended = this.sizes.filter((change) => change.op.endedAt !== undefined);
     return ended.length === this.sizes.length ? this.size : sizeWith(this.durable.size, ended);
   }

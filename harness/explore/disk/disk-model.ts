@@ -264,6 +264,10 @@ export class DiskModel {
     this.revision++;
     if (op.metadata) {
       // Calls in flight stay behind those that have ended: they may come to the journal after them.
+      if (this.metadata.at(-1) === op && this.metadata.at(-2)?.endedAt !== undefined) {
+        this.metadata = this.metadata.slice();
+        return;
+      }
       const others = this.metadata.filter((one) => one !== op);
       const flying = others.findIndex((one) => one.endedAt === undefined);
       const at = flying < 0 ? others.length : flying;
@@ -556,6 +560,7 @@ export class DiskModel {
    * than what had ended when its file was last changed.
    */
   #commit(file: DiskFile, before: number, dataOnly: boolean, self?: PendingOperation): void {
+    if (this.metadata.length === 0) return;
     const allocated = file.lastAllocation(before, self);
     for (const journal of [journals.ext4, journals.xfs]) {
       let last = allocated;

@@ -45,18 +45,45 @@ export interface Place {
 
 export class DiskNames {
   durable: Directories;
-  live: Directories;
   /** Not yet durable by a sync of their directory, oldest first. */
   changes: readonly NameChange[] = [];
+  #live: Directories;
+  /** Parts of `#live` that nobody else has seen: they are changed in place. */
+  #own:
+    | { readonly directories: Map<FileId, Entries>; readonly entries: Map<FileId, Map<string, FileId>> }
+    | undefined;
+  /** What was listed last. */
+  #listed: { readonly entries: Entries; readonly names: readonly string[] } | undefined;
 
   constructor(directories: Directories) {
     this.durable = directories;
-    this.live = directories;
+    this.#live = directories;
+  }
+
+  /** As the page cache has them. */
+  get live(): Directories {
+    this.#own = undefined;
+    return this.#live;
+  }
+
+  /** Names in one directory as the page cache has them now: to be read at once. */
+  entriesOf(directory: FileId): Entries | undefined {
+    return this.#live.get(directory);
+  }
+
+  /** Names in one directory as the page cache has them, sorted by their UTF-16 codes; undefined when it is none. */
+  list(directory: FileId): string[] | undefined {
+    const entries = this.#live.get(directory);
+    if (entries === undefined) return undefined;
+    if (this.#listed?.entries !== entries) {
+      this.#listed = { entries, names: [...entries.keys()].sort() };
+    }
+    return this.#listed.names.slice();
   }
 
   fork(copyOf: (op: PendingOperation) => PendingOperation): DiskNames {
     const copy = new DiskNames(this.durable);
-    copy.live = this.live;
+    copy.#live = this.live;
     const copies = new Map<NameChange, NameChange>();
     for (const change of this.changes) {
       const after = change.after.map((one) => copies.get(one)).filter((one) => one !== undefined);
@@ -74,13 +101,13 @@ export class DiskNames {
   find(path: string): Place | undefined {
     if (path === "" || path === ".") return { directory: rootDirectory, name: "", file: rootDirectory };
     if (!path.includes("/")) {
-      return { directory: rootDirectory, name: path, file: this.live.get(rootDirectory)?.get(path) };
+      return { directory: rootDirectory, name: path, file: this.#live.get(rootDirectory)?.get(path) };
     }
     const segments = path.split("/").filter((segment) => segment !== "" && segment !== ".");
     let directory = rootDirectory;
     let place: Place = { directory, name: "", file: rootDirectory };
     for (const [at, name] of segments.entries()) {
-      const entries = this.live.get(directory);
+      const entries = this.#live.get(directory);
       if (entries === undefined) return undefined;
       const file = entries.get(name);
       place = { directory, name, file };
@@ -93,27 +120,48 @@ export class DiskNames {
   }
 
   isDirectory(file: FileId): boolean {
-    return this.live.has(file);
+    return this.#live.has(file);
   }
 
   /** A new, empty directory: unreachable until a change names it. */
   addDirectory(file: FileId): void {
-    this.live = new Map(this.live).set(file, new Map());
+    this.#live = new Map(this.live).set(file, new Map());
     this.durable = new Map(this.durable).set(file, new Map());
   }
 
   change(op: PendingOperation, directory: FileId, assignments: readonly Assignment[]): void {
-    const after = assignments
-      .map((one) => this.changes.findLast((earlier) => assigns(earlier, one)))
-      .filter((one) => one !== undefined);
-    this.changes = [...this.changes, { op, assignments, after: [...new Set(after)], directory }];
-    this.live = assigned(this.live, assignments);
+    const after: NameChange[] = [];
+    for (const one of assignments) {
+      const earlier = this.changes.findLast((change) => assigns(change, one));
+      if (earlier !== undefined && !after.includes(earlier)) after.push(earlier);
+    }
+    this.changes = [...this.changes, { op, assignments, after, directory }];
+    for (const one of assignments) this.#assign(one);
+  }
+
+  #assign({ directory, name, to }: Assignment): void {
+    if (this.#own === undefined) {
+      const directories = new Map(this.#live);
+      this.#own = { directories, entries: new Map() };
+      this.#live = directories;
+    }
+    let entries = this.#own.entries.get(directory);
+    if (entries === undefined) {
+      entries = new Map(this.#live.get(directory));
+      this.#own.entries.set(directory, entries);
+      this.#own.directories.set(directory, entries);
+    }
+    if (to === undefined) entries.delete(name);
+    else entries.set(name, to);
+    this.#listed = undefined;
   }
 
   /** Takes back a call that turned out not to have happened. */
   remove(op: PendingOperation): void {
-    if (this.changes.some((change) => change.op === op))
-      this.#keep(this.changes.filter((one) => one.op !== op));
+    if (!this.changes.some((change) => change.op === op)) return;
+    this.#keep(this.changes.filter((one) => one.op !== op));
+    this.#live = this.with(this.changes);
+    this.#own = undefined;
   }
 
   /** What a successful sync of a directory that began after event `before` makes durable; `undefined`: all directories. */
@@ -124,6 +172,12 @@ export class DiskNames {
       if (ended && (directory === undefined || change.directory === directory)) include(change, chosen);
     }
     if (chosen.size === 0) return;
+    // The page cache shows the same names as before.
+    if (chosen.size === this.changes.length) {
+      this.durable = this.live;
+      this.changes = [];
+      return;
+    }
     this.durable = this.with(this.changes.filter((change) => chosen.has(change)));
     this.#keep(this.changes.filter((change) => !chosen.has(change)));
   }
@@ -145,7 +199,6 @@ export class DiskNames {
       current.set(change, same ? change : { ...change, after });
     }
     this.changes = [...current.values()];
-    this.live = this.with(this.changes);
   }
 }
 
@@ -157,7 +210,10 @@ export function include(change: NameChange, chosen: Set<NameChange>): void {
 }
 
 function assigns(change: NameChange, to: Assignment): boolean {
-  return change.assignments.some((one) => one.directory === to.directory && one.name === to.name);
+  for (const one of change.assignments) {
+    if (one.name === to.name && one.directory === to.directory) return true;
+  }
+  return false;
 }
 
 function assigned(directories: Directories, assignments: Iterable<Assignment>): Directories {

@@ -18,6 +18,7 @@ export class PageContent {
   #high = 0;
   #low = 0;
   #hashed = false;
+  #knownEnd = -1;
   #cuts: Map<number, PageContent> | undefined;
 
   /** Takes ownership of the bytes: their buffer offset must be a multiple of 4, and nobody may change them. */
@@ -38,21 +39,39 @@ export class PageContent {
   /** The first `length` bytes, zeros behind them. */
   cut(length: number): PageContent {
     if (this.bytes === undefined || length >= pageBytes) return this;
-    this.#cuts ??= new Map();
-    const known = this.#cuts.get(length);
+    const known = this.#cuts?.get(length);
     if (known !== undefined) return known;
+    // Of a file that has only grown.
+    if (length >= this.#end) return this;
+    this.#cuts ??= new Map();
     const made = zeroFrom(this, length);
     this.#cuts.set(length, made);
     return made;
   }
 
+  /** In bytes, and a multiple of 4: from there on all is zero. */
+  get #end(): number {
+    if (this.#knownEnd < 0) {
+      let count = 0;
+      if (this.bytes !== undefined) {
+        const words = wordsOf(this.bytes);
+        count = words.length;
+        while (count > 0 && words[count - 1] === 0) count--;
+      }
+      this.#knownEnd = count * 4;
+    }
+    return this.#knownEnd;
+  }
+
   #hash(): void {
     this.#hashed = true;
     if (this.bytes === undefined) return;
-    const words = new Uint32Array(this.bytes.buffer, this.bytes.byteOffset, pageBytes / 4);
+    const words = wordsOf(this.bytes);
     let high = 0x9e3779b9;
     let low = 0x85ebca6b;
-    for (let i = 0; i < words.length; i++) {
+    // All pages have the same length, so that zeros at the end need not be counted.
+    const count = this.#end / 4;
+    for (let i = 0; i < count; i++) {
       const word = words[i]!;
       high = Math.imul(high ^ word, 0x01000193);
       high ^= high >>> 15;
@@ -203,7 +222,11 @@ function zeroFrom(page: PageContent, length: number): PageContent {
 }
 
 function isZero(bytes: Uint8Array): boolean {
-  const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+  const words = wordsOf(bytes);
   for (let i = 0; i < words.length; i++) if (words[i] !== 0) return false;
   return true;
+}
+
+function wordsOf(bytes: Uint8Array): Uint32Array {
+  return new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
 }

@@ -26,7 +26,7 @@ import { shown } from "../fixtures/event-list.ts";
 import { liveImage, writeImage } from "../states/crash-state.ts";
 import { baseImage } from "./base-image.ts";
 import { DiskModel } from "./disk-model.ts";
-import { ModelledDisk } from "./simulated-disk.ts";
+import { type DiskCall, ModelledDisk } from "./simulated-disk.ts";
 
 const scratch = mkdtempSync(join(tmpdir(), "acked-disk-test-"));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
@@ -242,6 +242,24 @@ it("every call that changes something offers a crash point in the middle of it a
   const disk = new ModelledDisk(new DiskModel(baseImage([])), (model) => seen.push(model.metadata.length));
   disk.open("log", "w");
   expect(seen).toEqual([1, 1]);
+});
+
+it("calls that were kept pass the same crash points and leave the same files when they are made again", () => {
+  const followed = (seen: string[]) => (model: DiskModel) =>
+    seen.push(`${model.event} ${model.revision} ${model.metadata.length} ${shown(liveImage(model))}`);
+  fc.assert(
+    fc.property(fc.array(call, { minLength: 1, maxLength: 40 }), (calls) => {
+      const [before, again]: [string[], string[]] = [[], []];
+      const kept: DiskCall[] = [];
+      const disk = new ModelledDisk(baseImage([]), followed(before), kept);
+      outcomes(disk, calls, scratch);
+      const other = new ModelledDisk(baseImage([]), followed(again));
+      for (const one of kept) one(other);
+      expect(again).toEqual(before);
+      expect(shown(liveImage(other.model))).toBe(shown(liveImage(disk.model)));
+    }),
+    { numRuns: 200, seed: 20_260_102 },
+  );
 });
 
 it("what was written stays what it was when the store uses its buffer again before it syncs", () => {

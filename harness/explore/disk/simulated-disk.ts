@@ -55,19 +55,26 @@ const messages: Readonly<Record<string, readonly [number: number, text: string]>
   EPERM: [-1, "operation not permitted"],
 };
 
+/** One call that a store made, to be made again on a disk that was equal to its one. */
+export type DiskCall = (disk: ModelledDisk) => void;
+
 export class ModelledDisk implements SimulatedDisk {
   readonly model: DiskModel;
   readonly #crashPoint: ((model: DiskModel) => void) | undefined;
+  readonly #calls: DiskCall[] | undefined;
   #open: (OpenFile | undefined)[] = [];
 
   /**
    * @param start a disk on which everything is durable (an image: a crash state's), or a model with what is pending.
    * @param crashPoint called whenever the disk may hold something else than before: in the middle of each call that
    *   changes something, and after it.
+   * @param calls gets the calls that change something, or that those need. Made again in their order on an equal disk,
+   *   they pass the same crash points, without a store that makes them.
    */
-  constructor(start: DiskImage | DiskModel, crashPoint?: (model: DiskModel) => void) {
+  constructor(start: DiskImage | DiskModel, crashPoint?: (model: DiskModel) => void, calls?: DiskCall[]) {
     this.model = start instanceof DiskModel ? start : new DiskModel(start);
     this.#crashPoint = crashPoint;
+    this.#calls = calls;
   }
 
   open(path: string, flags: string): number {
@@ -95,12 +102,14 @@ export class ModelledDisk implements SimulatedDisk {
       writes: how.writes,
       appends: how.appends ?? false,
     };
+    this.#calls?.push((disk) => disk.open(path, flags));
     return fd;
   }
 
   close(fd: number): void {
     this.#opened(fd, "close");
     this.#open[fd - firstDescriptor] = undefined;
+    this.#calls?.push((disk) => disk.close(fd));
   }
 
   read(fd: number, bytes: Uint8Array, offset: number, length: number, position: number): number {
@@ -129,15 +138,18 @@ export class ModelledDisk implements SimulatedDisk {
     const data = new Uint8Array(Math.min(length, bytes.length - offset));
     data.set(bytes.subarray(offset, offset + length));
     this.#end(this.model.write(file, this.#begin(), appends ? file.size : position, data, path));
+    this.#calls?.push((disk) => disk.write(fd, data, 0, data.length, position));
     return data.length;
   }
 
   sync(fd: number): void {
     this.#sync(this.#opened(fd, "fsync").file, false);
+    this.#calls?.push((disk) => disk.sync(fd));
   }
 
   syncData(fd: number): void {
     this.#sync(this.#opened(fd, "fdatasync").file, true);
+    this.#calls?.push((disk) => disk.syncData(fd));
   }
 
   size(fd: number): number {
@@ -148,6 +160,7 @@ export class ModelledDisk implements SimulatedDisk {
     const { file, path, writes } = this.#opened(fd, "ftruncate");
     if (!writes || size < 0) throw failure("EINVAL", "ftruncate");
     if (size !== file.size) this.#end(this.model.truncate(file, this.#begin(), size, path));
+    this.#calls?.push((disk) => disk.truncate(fd, size));
   }
 
   readFile(path: string): Uint8Array {
@@ -158,9 +171,9 @@ export class ModelledDisk implements SimulatedDisk {
 
   list(path: string): string[] {
     const file = this.#existing(path, "scandir");
-    const entries = this.model.names.live.get(file.id);
-    if (entries === undefined) throw failure("ENOTDIR", "scandir", path);
-    return [...entries.keys()].sort();
+    const names = this.model.names.list(file.id);
+    if (names === undefined) throw failure("ENOTDIR", "scandir", path);
+    return names;
   }
 
   exists(path: string): boolean {
@@ -184,9 +197,10 @@ export class ModelledDisk implements SimulatedDisk {
       const replaced = this.model.file(target.file);
       if (moved.directory && !replaced.directory) throw fail("ENOTDIR");
       if (!moved.directory && replaced.directory) throw fail("EISDIR");
-      if (replaced.directory && this.model.names.live.get(replaced.id)!.size > 0) throw fail("ENOTEMPTY");
+      if (replaced.directory && this.model.names.entriesOf(replaced.id)!.size > 0) throw fail("ENOTEMPTY");
     }
     this.#end(this.model.rename(source, target, this.#begin(), from, to));
+    this.#calls?.push((disk) => disk.rename(from, to));
   }
 
   link(existing: string, path: string): void {
@@ -200,6 +214,7 @@ export class ModelledDisk implements SimulatedDisk {
     if (path.endsWith("/")) throw fail("ENOENT");
     if (directory) throw fail("EPERM");
     this.#end(this.model.link(source.file, target, this.#begin(), existing, path));
+    this.#calls?.push((disk) => disk.link(existing, path));
   }
 
   unlink(path: string): void {
@@ -211,12 +226,14 @@ export class ModelledDisk implements SimulatedDisk {
     if (file.directory) throw fail("EISDIR");
     if (path.endsWith("/")) throw fail("ENOTDIR");
     this.#end(this.model.unlink(place, this.#begin(), path));
+    this.#calls?.push((disk) => disk.unlink(path));
   }
 
   makeDirectory(path: string): void {
     const place = this.#place(path, (code) => failure(code, "mkdir", path));
     if (place.file !== undefined) throw failure("EEXIST", "mkdir", path);
     this.#end(this.model.create(place, this.#begin(), path, "", true).op);
+    this.#calls?.push((disk) => disk.makeDirectory(path));
   }
 
   /** As a process crash does: descriptors are gone, and what was written is still in the page cache. */
@@ -280,7 +297,7 @@ export class ModelledDisk implements SimulatedDisk {
   /** True when the place is inside the directory, at any depth. */
   #isInside(directory: DiskFile, place: Place): boolean {
     if (place.directory === directory.id) return true;
-    for (const child of this.model.names.live.get(directory.id)?.values() ?? []) {
+    for (const child of this.model.names.entriesOf(directory.id)?.values() ?? []) {
       const inner = this.model.file(child);
       if (inner.directory && this.#isInside(inner, place)) return true;
     }

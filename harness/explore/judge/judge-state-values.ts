@@ -32,8 +32,9 @@ export class RecoveredValues {
 
   /** Reads everything. What `read` throws is thrown on. */
   recovered(read: (request: Request) => unknown): Recovered {
-    for (const [slot, request] of this.requests.entries()) {
-      this.#scratch[slot] = this.#slots[slot]!.numberOf(read(request));
+    const { requests } = this;
+    for (let slot = 0; slot < requests.length; slot++) {
+      this.#scratch[slot] = this.#slots[slot]!.numberOf(read(requests[slot]!));
     }
     return (
       this.#known.get(hashOf(this.#scratch))?.find(({ values }) => equal(values, this.#scratch)) ??
@@ -65,17 +66,30 @@ export class RecoveredValues {
   }
 }
 
+/** What is on the disk or not at one moment makes a few different values of one key. */
+const recentAtMost = 4;
+
 /** The values of one request, numbered as they come. */
 class Slot {
   readonly values: unknown[] = [];
   readonly #strings = new Map<unknown, number>();
   readonly #others = new Map<string, number>();
-  #last = -1;
+  /** Numbers of the values seen last, the newest first. */
+  readonly #recent: number[] = [];
 
   numberOf(value: unknown): number {
-    if (this.#last !== -1 && sameJson(value, this.values[this.#last])) return this.#last;
-    this.#last = this.#find(value);
-    return this.#last;
+    const recent = this.#recent;
+    for (let at = 0; at < recent.length; at++) {
+      const number = recent[at]!;
+      if (!sameJson(value, this.values[number])) continue;
+      for (let later = at; later > 0; later--) recent[later] = recent[later - 1]!;
+      recent[0] = number;
+      return number;
+    }
+    const number = this.#find(value);
+    recent.unshift(number);
+    if (recent.length > recentAtMost) recent.pop();
+    return number;
   }
 
   #find(value: unknown): number {
@@ -90,7 +104,7 @@ class Slot {
   }
 }
 
-/** Most slots hold what they held in the state before: comparing is cheaper than writing JSON. */
+/** Most slots hold what they held in a state just before: comparing is cheaper than writing JSON. */
 function sameJson(a: unknown, b: unknown): boolean {
   if (a === b) return true;
   if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) {

@@ -9,7 +9,7 @@ import type { FileId } from "../disk/disk-file.ts";
 import type { DiskImage, DiskModel } from "../disk/disk-model.ts";
 import { rootDirectory } from "../disk/disk-names.ts";
 import { mixHigh, mixLow, textHash } from "../disk/pages.ts";
-import { ModelledDisk } from "../disk/simulated-disk.ts";
+import { type DiskCall, ModelledDisk } from "../disk/simulated-disk.ts";
 import type { Recovered, RecoveredValues } from "../judge/judge-state-values.ts";
 
 export type Recovery =
@@ -23,6 +23,8 @@ export interface TwoRecoveries {
   readonly second?: Recovery;
   /** The first left files that had been recovered before. */
   readonly secondKnown?: boolean;
+  /** The disk calls of the first, for whoever wants to see its crash points. */
+  readonly calls?: readonly DiskCall[];
   /** Something had to be done twice, and went otherwise the second time: one sentence. */
   readonly doubt?: string;
 }
@@ -37,8 +39,11 @@ export interface StateRecoverer {
   readonly lanes: number;
   /** A recovery takes no process and less than a millisecond or two: every one of them can be followed. */
   readonly inProcess: boolean;
-  /** @throws UndecidedRecovery; any error of ours; nothing the store does is thrown. */
-  recoverTwice(image: DiskImage): Promise<TwoRecoveries>;
+  /**
+   * @param keepCalls the disk calls of the first recovery are wanted, if they can be had.
+   * @throws UndecidedRecovery; any error of ours; nothing the store does is thrown.
+   */
+  recoverTwice(image: DiskImage, keepCalls?: boolean): Promise<TwoRecoveries>;
   /**
    * Recovers once, with every disk call followed.
    *
@@ -91,17 +96,18 @@ export async function inProcess(
       const disk = new ModelledDisk(start, crashPoint);
       return { recovery: await recover(disk), model: disk.model };
     },
-    recoverTwice: async (image) => {
-      const disk = new ModelledDisk(image);
+    recoverTwice: async (image, keepCalls) => {
+      const kept: { readonly calls?: DiskCall[] } = keepCalls ? { calls: [] } : {};
+      const disk = new ModelledDisk(image, undefined, kept.calls);
       const first = await recover(disk);
-      if (first.refused !== undefined) return { first };
+      if (first.refused !== undefined) return { first, ...kept };
       const left = liveIdentity(disk.model);
       const known = again.get(left);
-      if (known) return { first, second: known, secondKnown: true };
-      disk.crash();
-      const second = await recover(disk);
+      if (known) return { first, second: known, secondKnown: true, ...kept };
+      // What is pending and what is durable makes no difference to who reads.
+      const second = await recover(new ModelledDisk(disk.model));
       again.set(left, second);
-      return { first, second };
+      return { first, second, ...kept };
     },
   };
 }
@@ -111,7 +117,7 @@ function liveIdentity({ names, files }: DiskModel): number {
   let high = 0;
   let low = 0;
   const visit = (directory: FileId, prefix: string) => {
-    for (const [name, id] of names.live.get(directory) ?? []) {
+    for (const [name, id] of names.entriesOf(directory) ?? []) {
       const path = prefix + name;
       const file = files.get(id)!;
       const content = file.directory ? undefined : file.live;
