@@ -126,6 +126,39 @@ describe("a history file", () => {
     expect(complaintAbout(good.replace('"key":"k"', '"key":7'))).toContain('"key" is 7; it must be a string');
     expect(complaintAbout(good, good)).toContain('line 2 of the history: "index" is 0 after 0');
     expect(complaintAbout(Buffer.from([0x7b, 0xff, 0x7d]))).toContain("not UTF-8");
+    expect(complaintAbout(good, Buffer.from([0x7b, 0xff, 0x7d]))).toContain(
+      "line 2 of the history: it is not",
+    );
+    expect(complaintAbout(good, "", `${good.replace('"index":0', '"index":1')},{}`)).toContain("line 3 of");
+    expect(complaintAbout(good.replace('"key":"k"', '"key":null'))).toContain('"key" is null; it must be');
+  });
+
+  it("reads the lines before one that is not UTF-8, and keeps what a cut character ends", () => {
+    const text = `${JSON.stringify(invoke)}\n${JSON.stringify({ ...ok, error: "é" })}`;
+    const bytes = Buffer.from(text);
+    writeFileSync(path, bytes.subarray(0, bytes.indexOf(0xc3) + 1));
+    expect(readAll()).toEqual({ events: [invoke], truncated: true });
+    writeFileSync(path, Buffer.from(text.replace("é", "\xe9"), "latin1"));
+    expect(() => readAll()).toThrow("line 2 of the history: it is not UTF-8 text");
+    const reading = readHistoryFile(path);
+    expect(reading.next().value).toEqual(invoke);
+  });
+
+  it("has lines at every length that a chunk may end in", () => {
+    const lines = Array.from({ length: 300 }, (_, index) => ({
+      ...invoke,
+      index,
+      value: "é".repeat(index * 5),
+    }));
+    writeFileSync(path, `${lines.map((line) => JSON.stringify(line)).join("\n")}\n`);
+    expect(readAll().events).toEqual(lines);
+  });
+
+  it("leaves out what it does not know, and keeps the line's own workload", () => {
+    const odd = { ...invoke, extra: 1, workload: "own" };
+    writeFileSync(path, `${JSON.stringify(odd)}\n${JSON.stringify(ok)}\n`);
+    const { extra: _, ...known } = odd;
+    expect([...readHistoryFile(path, { workload: "named" })]).toEqual([known, { ...ok, workload: "named" }]);
   });
 
   it("is refused, in bounded memory, when a line does not end", () => {

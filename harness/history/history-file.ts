@@ -5,14 +5,18 @@
  * it). Nothing is synced: power loss of the machine that runs acked is not modelled. A harness that dies in the
  * middle of a line leaves a last line that is cut; reading says so and keeps everything before it.
  *
- * What reading does not trust: lengths (a line is at most 16 MB, whatever the file's size), types, the order of
- * `index`, UTF-8. Members it does not know are left out. Whether invocations and completions fit together is
+ * What reading does not trust: lengths (a line is at most 16 MB, whatever the file's size), depth (200 levels), types, the
+ * order of `index`, UTF-8. Members it does not know are left out. Of values it normalizes two things: members of objects are
+ * sorted by name, and a whole number that a double would round is read exactly as `{"#edn":"9007199254740993"}`. Whether invocations and completions fit together is
  * `buildHistory`'s business.
  */
 import { isUtf8 } from "node:buffer";
 import { closeSync, openSync, readSync, writeSync } from "node:fs";
 import { buildHistory, type History, HistoryError } from "./history.ts";
+import { careOf, maxDepth, sorted, withExactNumbers } from "./json-values.ts";
 import type { HistoryEvent } from "./operation.ts";
+import { openRegularFile } from "./regular-file.ts";
+import { shownText } from "./shown-text.ts";
 
 /** Appends events to a history file, each with one write(2) of its own (about 5 µs: nothing to gain by batching). */
 export class HistoryWriter {
@@ -72,15 +76,18 @@ export interface HistoryFileEnd {
 export interface HistoryFileOptions {
   /** The workload of lines that do not name one (`acked check --model`). */
   readonly workload?: string;
+  /** Called for every member that is left out because its name is not known. @param line from 1 */
+  readonly onUnknownField?: (name: string, line: number) => void;
 }
 
 /** Bytes a line may have. */
 export const maxLineBytes = 16 * 1024 * 1024;
 
-const chunkBytes = 256 * 1024;
+const chunkBytes = 64 * 1024;
 
 /**
- * Reads a history file line by line, in bounded memory, and returns how it ended.
+ * Reads a history file line by line, in bounded memory, and returns how it ended. Costs little more than `JSON.parse` of
+ * the lines: bytes are decoded in chunks of whole lines, and an event of the expected shape is handed on as it was parsed.
  *
  * @throws HistoryError naming the line number and what is wrong with it, or why the file cannot be read.
  */
@@ -88,28 +95,37 @@ export function* readHistoryFile(
   path: string,
   options: HistoryFileOptions = {},
 ): Generator<HistoryEvent, HistoryFileEnd, undefined> {
-  const fd = openForReading(path);
+  const fd = openRegularFile(path);
+  const place: Place = { line: 1 };
   let events = 0;
   let previous = -1;
   try {
-    for (const { bytes, number, complete } of linesOf(fd)) {
-      if (isBlank(bytes)) continue;
-      if (!complete && !isJson(bytes)) return { events, truncated: true };
-      const event = parseLine(bytes, number, options);
-      if (event.index <= previous) {
-        throw badLine(
-          number,
-          `"index" is ${event.index} after ${previous}; each line's index must be greater than the one before`,
-        );
+    for (const { text, complete } of textsOf(fd, place)) {
+      for (let from = 0; from < text.length; place.line++) {
+        const feed = text.indexOf("\n", from);
+        const end = feed === -1 ? text.length : feed;
+        const line = text.slice(from, end);
+        from = end + 1;
+        if (line === "" || line === "\r") continue;
+        if (!complete && !isJson(line)) return { events, truncated: true };
+        const event = eventIn(line, place.line, options);
+        if (event.index <= previous) throw outOfOrder(place.line, event.index, previous);
+        previous = event.index;
+        events++;
+        yield event;
       }
-      previous = event.index;
-      events++;
-      yield event;
     }
   } finally {
     closeSync(fd);
   }
   return { events, truncated: false };
+}
+
+function outOfOrder(number: number, index: number, previous: number): HistoryError {
+  return badLine(
+    number,
+    `"index" is ${index} after ${previous}; each line's index must be greater than the one before`,
+  );
 }
 
 /**
@@ -129,52 +145,67 @@ export function loadHistory(
   return { history, ...end };
 }
 
-interface Line {
-  readonly bytes: Buffer;
-  /** From 1. */
-  readonly number: number;
+/** How far reading has come. */
+interface Place {
+  /** Number of the next line, from 1; whoever takes the lines counts them. */
+  line: number;
+}
+
+/** Whole lines, decoded. */
+interface Text {
+  readonly text: string;
   /** False for a last line without its line feed. */
   readonly complete: boolean;
 }
 
-function openForReading(path: string): number {
-  try {
-    return openSync(path, "r");
-  } catch (error) {
-    throw new HistoryError(`the history cannot be read: ${(error as Error).message}`, { cause: error });
-  }
-}
-
-function* linesOf(fd: number): Generator<Line, void, undefined> {
+/**
+ * The file as runs of whole lines, at most a chunk of them at a time. A line that spans chunks is put together from copies
+ * of its pieces, since one buffer serves all chunks.
+ */
+function* textsOf(fd: number, place: Place): Generator<Text, void, undefined> {
+  const buffer = Buffer.allocUnsafeSlow(chunkBytes);
   let pieces: Buffer[] = [];
   let pending = 0;
-  let number = 1;
-  for (;;) {
-    const chunk = readChunk(fd);
-    if (chunk.length === 0) break;
+  for (let chunk = readChunk(fd, buffer); chunk.length > 0; chunk = readChunk(fd, buffer)) {
+    const end = chunk.lastIndexOf(10) + 1;
     let from = 0;
-    for (let end = chunk.indexOf(10); end !== -1; end = chunk.indexOf(10, from)) {
-      checkLength(pending + end - from, number);
-      const tail = chunk.subarray(from, end);
-      yield { bytes: pending === 0 ? tail : Buffer.concat([...pieces, tail]), number, complete: true };
-      number++;
+    if (end > 0 && pending > 0) {
+      from = chunk.indexOf(10) + 1;
+      checkLength(pending + from - 1, place.line);
+      yield* decoded(Buffer.concat([...pieces, chunk.subarray(0, from)]), place, true);
       pieces = [];
       pending = 0;
-      from = end + 1;
     }
-    if (from < chunk.length) {
-      pieces.push(chunk.subarray(from));
-      pending += chunk.length - from;
-      checkLength(pending, number);
+    if (from < end) yield* decoded(chunk.subarray(from, end), place, true);
+    if (end < chunk.length) {
+      pieces.push(Buffer.from(chunk.subarray(end)));
+      pending += chunk.length - end;
+      checkLength(pending, place.line);
     }
   }
-  if (pending > 0) yield { bytes: Buffer.concat(pieces), number, complete: false };
+  if (pending > 0) yield* decoded(Buffer.concat(pieces), place, false);
 }
 
-function readChunk(fd: number): Buffer {
-  const chunk = Buffer.allocUnsafe(chunkBytes);
+/** Lines as one text; where they are not UTF-8, those before the first that is not, and then the complaint about it. */
+function* decoded(bytes: Buffer, place: Place, complete: boolean): Generator<Text, void, undefined> {
+  if (isUtf8(bytes)) {
+    yield { text: bytes.toString("utf8"), complete };
+    return;
+  }
+  for (let from = 0; from < bytes.length; ) {
+    const feed = bytes.indexOf(10, from);
+    const line = bytes.subarray(from, feed === -1 ? bytes.length : feed + 1);
+    from += line.length;
+    const text = line.toString("utf8");
+    // A last line that was cut may have been cut inside a character: with a replacement in it, it still is no JSON.
+    if (!isUtf8(line) && (complete || isJson(text))) throw badLine(place.line, "it is not UTF-8 text");
+    yield { text, complete };
+  }
+}
+
+function readChunk(fd: number, buffer: Buffer): Buffer {
   try {
-    return chunk.subarray(0, readSync(fd, chunk));
+    return buffer.subarray(0, readSync(fd, buffer));
   } catch (error) {
     throw new HistoryError(`the history cannot be read: ${(error as Error).message}`, { cause: error });
   }
@@ -185,13 +216,9 @@ function checkLength(bytes: number, number: number): void {
     throw badLine(number, `it is longer than ${maxLineBytes / (1024 * 1024)} MB; is this a history?`);
 }
 
-function isBlank(bytes: Buffer): boolean {
-  return bytes.length === 0 || (bytes.length === 1 && bytes[0] === 13);
-}
-
-function isJson(bytes: Buffer): boolean {
+function isJson(line: string): boolean {
   try {
-    JSON.parse(bytes.toString("utf8"));
+    JSON.parse(line);
     return true;
   } catch {
     return false;
@@ -202,18 +229,104 @@ function badLine(number: number, what: string): HistoryError {
   return new HistoryError(`line ${number} of the history: ${what}`);
 }
 
-function parseLine(bytes: Buffer, number: number, options: HistoryFileOptions): HistoryEvent {
-  if (!isUtf8(bytes)) throw badLine(number, "it is not UTF-8 text");
+function eventIn(line: string, number: number, options: HistoryFileOptions): HistoryEvent {
   let parsed: unknown;
   try {
-    parsed = JSON.parse(bytes.toString("utf8"));
+    parsed = JSON.parse(line);
   } catch (error) {
-    throw badLine(number, `it is not JSON (${(error as Error).message.slice(0, 120)})`);
+    throw badLine(
+      number,
+      `it is not JSON (${(error as Error).message.replace(/\p{C}/gu, "?").slice(0, 120)})`,
+    );
   }
   if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) {
     throw badLine(number, `it is ${kindOf(parsed)}, not an object like {"index":0,"time":0,"process":0,…}`);
   }
-  return eventOf(parsed as Record<string, unknown>, number, options);
+  const raw = parsed as Record<string, unknown>;
+  takeCareOfValue(raw, line, number);
+  if (!isPlainEvent(raw)) {
+    // Members that are left out, or complained about, are looked at as well.
+    if (Object.values(raw).some((member) => careOf(member, maxDepth - 1).tooDeep)) throw tooDeep(number);
+    const event = eventOf(raw, number, options);
+    if (options.onUnknownField) {
+      for (const name of Object.keys(raw)) {
+        if (!Object.hasOwn(event, name)) options.onUnknownField(name, number);
+      }
+    }
+    return event;
+  }
+  if (options.workload !== undefined && raw.workload === undefined && raw.process !== "nemesis") {
+    raw.workload = options.workload;
+  }
+  return raw as unknown as HistoryEvent;
+}
+
+/** Makes the value exact and one text per value. @throws HistoryError when it is nested too deep. */
+function takeCareOfValue(raw: Record<string, unknown>, line: string, number: number): void {
+  if (!Object.hasOwn(raw, "value")) return;
+  const { tooDeep: isTooDeep, inexact, unsorted } = careOf(raw.value, maxDepth - 1);
+  if (isTooDeep) throw tooDeep(number);
+  if (inexact) raw.value = (JSON.parse(withExactNumbers(line)) as { value: unknown }).value;
+  if (inexact || unsorted) raw.value = sorted(raw.value);
+}
+
+function tooDeep(number: number): HistoryError {
+  return badLine(number, `it is nested deeper than ${maxDepth} levels; is this a history?`);
+}
+
+/**
+ * True when an object fresh from `JSON.parse` is an event already: every member it has is one we know, with a valid
+ * value, and none is missing. What it says no to, `eventOf` looks at again, to copy it or to complain.
+ */
+function isPlainEvent(raw: Record<string, unknown>): boolean {
+  let needed = 0;
+  for (const name in raw) {
+    const value = raw[name];
+    switch (name) {
+      case "index":
+        if (!isCount(value)) return false;
+        needed++;
+        break;
+      case "time":
+        if (!isTime(value)) return false;
+        needed++;
+        break;
+      case "process":
+        if (value !== "nemesis" && !isCount(value)) return false;
+        needed++;
+        break;
+      case "type":
+        if (!isType(value)) return false;
+        needed++;
+        break;
+      case "f":
+        if (typeof value !== "string") return false;
+        needed++;
+        break;
+      case "value":
+        break;
+      case "workload":
+      case "key":
+      case "error":
+      case "node":
+        if (typeof value !== "string") return false;
+        break;
+      case "matched":
+      case "readBack":
+        if (typeof value !== "boolean") return false;
+        break;
+      case "incarnation":
+      case "syncsBegun":
+      case "syncCompleted":
+      case "replyPort":
+      case "replyBytes":
+        if (!isCount(value)) return false;
+        break;
+      default:
+        return false; // not ours, or a hostile name such as `__proto__`
+    }
+  }
+  return needed === 5;
 }
 
 /** Copies the members we know into a new object, so that a hostile name such as `__proto__` stays inert. */
@@ -268,6 +381,5 @@ function kindOf(value: unknown): string {
 }
 
 function show(value: unknown): string {
-  const text = JSON.stringify(value) ?? "undefined";
-  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+  return shownText(JSON.stringify(value) ?? "undefined", 60);
 }

@@ -74,7 +74,8 @@ export function byKey(operations: readonly Operation[]): Map<string, Operation[]
   return groups;
 }
 
-function readinessOf(event: HistoryEvent): Readiness {
+/** The start of a node that a nemesis's event `ready` tells of. */
+export function readinessOf(event: HistoryEvent): Readiness {
   const base = {
     node: event.node ?? "n1",
     incarnation: event.incarnation ?? 0,
@@ -84,9 +85,11 @@ function readinessOf(event: HistoryEvent): Readiness {
   return event.value === undefined ? base : { ...base, report: event.value };
 }
 
-type BoundOf = (call: number, incarnation: number) => number;
+/** The rank by which an indeterminate operation, by its call and incarnation, has taken effect or never will. */
+export type BoundOf = (call: number, incarnation: number) => number;
 
-function incarnationBounds(readiness: readonly Readiness[]): BoundOf {
+/** See `buildHistory`. */
+export function incarnationBounds(readiness: readonly Readiness[]): BoundOf {
   const nodes = new Set(readiness.map((start) => start.node));
   if (nodes.size > 1) return () => Number.POSITIVE_INFINITY;
   const starts = [...readiness].sort((a, b) => a.incarnation - b.incarnation);
