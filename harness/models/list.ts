@@ -16,9 +16,9 @@ export interface ListState {
 
 const empty: ListState = { length: 0, last: "", rest: null, hash: 0 };
 
-/** An element as it is compared. */
+/** An element as it is compared; nil is one, too, other than the empty text. */
 export function elementOf(value: unknown): string {
-  return registerValue(value) ?? "";
+  return registerValue(value) ?? "\u0000nil";
 }
 
 /** What a read returned, as elements; "no list" is the empty one. `undefined` when it is no list at all. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Operation } from "../history/operation.ts";
-import { elementsOf, listModel, listOf } from "./list.ts";
-import { quote, registerModel, registerValue } from "./register.ts";
+import { elementOf, elementsOf, listModel, listOf } from "./list.ts";
+import { quote, registerModel, registerValue, showValue } from "./register.ts";
 
 function operation(f: string, rest: Partial<Operation>): Operation {
   return {
@@ -53,6 +53,18 @@ describe("a register", () => {
     expect(step("a", "delete", { output: null })).toBeNull();
   });
 
+  it("counts, from zero where there is nothing, and returns the sum", () => {
+    const one = registerValue(1);
+    expect(step(null, "increment", { output: 1 })).toBe(one);
+    expect(step(null, "increment", { output: 2 })).toBeUndefined();
+    expect(step(one, "increment", { input: 4, output: 5 })).toBe(registerValue(5));
+    expect(step("7", "increment", { output: null })).toBe(registerValue(8));
+    expect(step("a", "increment", { output: 1 })).toBeUndefined();
+    expect(step("a", "increment", { outcome: "info", output: undefined })).toBe("a");
+    expect(step(one, "increment", { outcome: "info", output: undefined })).toBe(registerValue(2));
+    expect(step(registerValue(Number.MAX_SAFE_INTEGER), "increment", { output: null })).toBeUndefined();
+  });
+
   it("lets an operation without an answer take effect as far as it can", () => {
     const lost = { outcome: "info", output: undefined } as const;
     expect(step("a", "cas", { input: ["a", "b"], ...lost })).toBe("b");
@@ -62,11 +74,31 @@ describe("a register", () => {
 
   it("says what it cannot judge", () => {
     expect(registerModel.refuses(operation("cas", { input: "a" }))).toContain("[expected, new]");
-    expect(registerModel.refuses(operation("increment", {}))).toContain('"increment"');
+    expect(registerModel.refuses(operation("push", {}))).toContain('"push"');
+    expect(registerModel.refuses(operation("increment", { input: "x" }))).toContain("whole number");
+    expect(registerModel.refuses(operation("increment", { output: "x" }))).toContain("whole number");
   });
 
   it("keeps 1 and the text 1 apart, and quotes a hostile value on one short line", () => {
     expect(registerValue(1)).not.toBe(registerValue("1"));
+    const values = [
+      1,
+      "1",
+      "\u00001",
+      '\u0000"1"',
+      [1],
+      "[1]",
+      "\u0000[1]",
+      "",
+      null,
+      "nil",
+      "\u0000nil",
+      "null",
+    ];
+    expect(new Set(values.map(registerValue)).size).toBe(values.length);
+    expect(new Set(values.map(elementOf)).size).toBe(values.length);
+    expect(values.slice(0, 4).map(quote)).toEqual(["1", '"1"', '"\\u00001"', '"\\u0000\\"1\\""']);
+    for (const value of values) expect(showValue(registerValue(value))).toBe(quote(value));
     expect(quote("a\nb")).toBe('"a\\nb"');
     expect(quote("x".repeat(1000)).length).toBeLessThan(60);
   });
