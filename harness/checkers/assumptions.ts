@@ -8,7 +8,7 @@
  */
 import type { History } from "../history/history.ts";
 import type { Operation, Readiness } from "../history/operation.ts";
-import { isRefusedCompare, registerValue, removedBy } from "../models/register.ts";
+import { incrementedTo, isRefusedCompare, registerValue, removedBy } from "../models/register.ts";
 import type { CheckContext, CheckResult } from "./contract.ts";
 import { Gathering } from "./findings.ts";
 
@@ -97,10 +97,11 @@ function isAcknowledgedChange(operation: Operation): boolean {
   if (operation.outcome !== "ok") return false;
   if (operation.f === "cas") return !isRefusedCompare(operation);
   if (operation.f === "delete") return removedBy(operation) !== 0;
-  return ["write", "append", "transfer"].includes(operation.f);
+  return ["write", "append", "transfer", "increment"].includes(operation.f);
 }
 
 function isObservation(operation: Operation): boolean {
   if (operation.outcome !== "ok") return false;
+  if (operation.f === "increment") return incrementedTo(operation) !== undefined;
   return operation.f === "read" || operation.f === "audit" || isRefusedCompare(operation);
 }

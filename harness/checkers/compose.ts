@@ -1,9 +1,12 @@
 /** Runs checkers so that one that fails neither hides the others nor passes for a verdict. */
 import type { CheckContext, CheckResult } from "./contract.ts";
+import { CheckerDisagreement } from "./disagreement.ts";
 
 /**
  * Runs one checker. One that throws is a verdict `unknown` with its error; one that returns nothing has checked nothing,
  * which is `unknown`, too; one that overran its budget by far says so.
+ *
+ * @throws CheckerDisagreement as it comes: two of our algorithms differ, and no verdict of this run can be believed.
  */
 export function runChecker(
   name: string,
@@ -27,6 +30,7 @@ export function runChecker(
       ? results.map(consistent)
       : [unknown(`${name}: the checker returned no verdict`)];
   } catch (error) {
+    if (error instanceof CheckerDisagreement) throw error;
     const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
     return [unknown(`${name}: the checker failed (${text.slice(0, 400)}), which is a fault of acked itself`)];
   }

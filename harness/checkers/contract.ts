@@ -45,6 +45,48 @@ export const findingKinds = [
   "served-damaged-data",
   /** The store stopped, or answered errors, with no fault that excuses it. */
   "unexpected-stop",
+  /** Session guarantees (Terry et al. 1994): a session did not find what it had itself written. */
+  "read-your-writes",
+  /** A session read a version, and later an older one. */
+  "monotonic-reads",
+  /** A write was seen without, or before, an earlier one of the same session. */
+  "monotonic-writes",
+  /** A write was seen without, or before, what its session had read before it. */
+  "writes-follow-reads",
+  /** No single order of all operations agrees with the order of each process. */
+  "not-sequentially-consistent",
+  /** A read was older than the promised bound. */
+  "too-stale",
+  /** Transactions (transactions/anomalies.ts says what each is and whose name it is): a cycle of writes. */
+  "g0",
+  /** A read of a write that was aborted. */
+  "g1a",
+  /** A read of a write that its own transaction overwrote. */
+  "g1b",
+  /** A cycle of writes and reads. */
+  "g1c",
+  /** A cycle with exactly one anti-dependency: read skew. */
+  "g-single",
+  /** A cycle with several anti-dependencies, no two of them adjacent. */
+  "g-nonadjacent",
+  /** A cycle with adjacent anti-dependencies: write skew. */
+  "g2-item",
+  /** A committed write on top of an aborted one. */
+  "dirty-update",
+  /** A transaction that contradicts itself: it does not see its own write, or reads a key twice and differently. */
+  "internal",
+  /** Two reads of one list that cannot come from one sequence of appends. */
+  "incompatible-order",
+  /** An element that was added once and is there twice. */
+  "duplicate-elements",
+  /** The order of a register's values, as transactions show it, has a cycle. */
+  "cyclic-versions",
+  /** A counter that shows less or more than the additions allow. */
+  "counter-out-of-bounds",
+  /** Two holders of one unique value at once. */
+  "unique-violated",
+  /** A value that must only grow went back. */
+  "went-backwards",
 ] as const;
 
 export type FindingKind = (typeof findingKinds)[number];
@@ -58,8 +100,31 @@ export interface Finding {
   readonly operations: readonly Operation[];
   /** One sentence a person can check against `operations`. */
   readonly sentence: string;
-  /** How many operations are wrong in this way (this finding shows the first). */
+  /** How many operations are wrong in this way (this finding shows the first); for cycles, see `cycle`. */
   readonly count?: number;
+  /** How far the key's history can be explained: `upTo` is an event index, of whose `of` completions `placed` came by then. */
+  readonly longest?: { readonly upTo: number; readonly placed: number; readonly of: number };
+  /** Of `g0` to `g2-item`: the cycle needs the order of one client's transactions, or real time. Absent: data alone. */
+  readonly order?: "process" | "realtime";
+  /** The shortest cycle of this kind, to be drawn; `count` then counts the separate groups that have one. */
+  readonly cycle?: DependencyCycle;
+}
+
+/** The last step's `to` is the first one's `from`. */
+export interface DependencyCycle {
+  readonly steps: readonly DependencyStep[];
+}
+
+/** One transaction must come before another. */
+export interface DependencyStep {
+  /** Position in the finding's `operations`; a person reads T1 for 0, T2 for 1. */
+  readonly from: number;
+  readonly to: number;
+  readonly edge: "ww" | "wr" | "rw" | "process" | "realtime";
+  /** The key, for ww, wr and rw. */
+  readonly key?: string;
+  /** Why, in terms of what clients sent and saw. */
+  readonly sentence: string;
 }
 
 export interface CheckResult {
@@ -75,6 +140,19 @@ export interface CheckResult {
   /** What this checker had to leave out, in words; empty when nothing. */
   readonly notChecked: readonly string[];
   readonly elapsedMs: number;
+  /** Of transactions: which isolation levels the history rules out, and the strongest that it does not. */
+  readonly levels?: IsolationLevels;
+  /** Anomalies that the expected level permits; they do not make the verdict false. */
+  readonly observations?: readonly Finding[];
+}
+
+/** Names as in transactions/levels.ts. */
+export interface IsolationLevels {
+  /** The level that the verdict is about. */
+  readonly expected: string;
+  readonly ruledOut: readonly string[];
+  /** No other level that is still possible implies one of these; empty when every level is ruled out. */
+  readonly strongest: readonly string[];
 }
 
 export interface CheckContext {
