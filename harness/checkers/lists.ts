@@ -10,8 +10,9 @@
 import { byKey, type History } from "../history/history.ts";
 import type { Operation } from "../history/operation.ts";
 import { elementOf, elementsOf, listModel, listOf } from "../models/list.ts";
-import { quote } from "../models/register.ts";
+import { showValue } from "../models/register.ts";
 import type { CheckContext, CheckResult, Finding } from "./contract.ts";
+import { CheckerDisagreement } from "./disagreement.ts";
 import { Gathering, inOrder, seconds } from "./findings.ts";
 import { analyseList } from "./linearizability/list-key.ts";
 import { Search } from "./linearizability/search.ts";
@@ -79,8 +80,11 @@ function search(part: Part, gathering: Gathering): void {
 
 function confirm(part: Part, witness: readonly Operation[], gathering: Gathering): void {
   const wrong = refuteWitness(listModel, part.operations, witness, listOf(part.initial));
-  if (wrong) gathering.reasons.push(`key ${part.key}: the checker's own witness does not stand: ${wrong}`);
-  else gathering.count("operationsInWitness", witness.length);
+  if (wrong) {
+    const what = `the order by which the history was explained does not stand: ${wrong}`;
+    throw new CheckerDisagreement(part.key, what, part.operations);
+  }
+  gathering.count("operationsInWitness", witness.length);
 }
 
 interface Read {
@@ -152,7 +156,7 @@ function doubled({ reads, appends }: Evidence): Shown | undefined {
   return {
     kind: "applied-twice",
     operations: [appends.get(element), first.operation],
-    sentence: `the ${who(first.operation)} at ${seconds(first.operation.calledAt)} shows ${quote(element)} twice, at positions ${once + 1} and ${again + 1}; it was appended once`,
+    sentence: `the ${who(first.operation)} at ${seconds(first.operation.calledAt)} shows ${showValue(element)} twice, at positions ${once + 1} and ${again + 1}; it was appended once`,
     count: wrong.length,
   };
 }
@@ -168,7 +172,7 @@ function invented({ reads, appends, refused, initial }: Evidence): Shown | undef
   return {
     kind: "phantom-value",
     operations: [origin, first.operation],
-    sentence: `the ${who(first.operation)} at ${seconds(first.operation.calledAt)} shows ${quote(element)}, ${origin ? `whose append by client ${origin.process} was refused` : "which nobody appended"}`,
+    sentence: `the ${who(first.operation)} at ${seconds(first.operation.calledAt)} shows ${showValue(element)}, ${origin ? `whose append by client ${origin.process} was refused` : "which nobody appended"}`,
     count: wrong.length,
   };
 }
@@ -214,7 +218,7 @@ function missingFromBefore(reads: readonly Read[], initial: readonly string[]): 
     return {
       kind: "stale-read",
       operations: [operation],
-      sentence: `the ${who(operation)} at ${seconds(operation.calledAt)} does not show ${quote(element)}, which this incarnation's first read-back had found`,
+      sentence: `the ${who(operation)} at ${seconds(operation.calledAt)} does not show ${showValue(element)}, which this incarnation's first read-back had found`,
     };
   }
   return undefined;
@@ -238,7 +242,7 @@ function takenBack({ reads, appends }: Evidence): Shown | undefined {
     const finding: Shown = {
       kind: across ? "read-of-unsynced-write" : "stale-read",
       operations: [append, shown, read],
-      sentence: `the ${who(shown)} had shown ${quote(element)} at ${seconds(shown.returnedAt)}, but the ${who(read)}, sent ${across ? `after restart ${read.incarnation}` : "later"} at ${seconds(read.calledAt)}, does not`,
+      sentence: `the ${who(shown)} had shown ${showValue(element)} at ${seconds(shown.returnedAt)}, but the ${who(read)}, sent ${across ? `after restart ${read.incarnation}` : "later"} at ${seconds(read.calledAt)}, does not`,
     };
     if (across) return finding;
     within ??= finding;
@@ -279,6 +283,6 @@ export const listFates: FatesOf = (before, operations, after) => {
   };
   const gone = (elementsOf(before) ?? []).find((element) => !found.has(element));
   if (gone === undefined) return fates;
-  const sentence = `key ${after.key}: the read-back at ${seconds(after.calledAt)}, after restart ${after.incarnation}, does not show ${quote(gone)}, which had come back from the restart before`;
+  const sentence = `key ${after.key}: the read-back at ${seconds(after.calledAt)}, after restart ${after.incarnation}, does not show ${showValue(gone)}, which had come back from the restart before`;
   return { ...fates, impossible: { kind: "lost-acknowledged-write", sentence } };
 };

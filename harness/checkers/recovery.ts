@@ -13,7 +13,7 @@
 import type { History } from "../history/history.ts";
 import { byKey } from "../history/history.ts";
 import type { Operation } from "../history/operation.ts";
-import { quote, registerValue, removedBy } from "../models/register.ts";
+import { quote, registerValue, removedBy, showValue } from "../models/register.ts";
 import type { CheckContext, Finding } from "./contract.ts";
 import { type Gathering, inOrder, seconds } from "./findings.ts";
 
@@ -202,7 +202,11 @@ export const registerFates: FatesOf = (before, operations, after) => {
   );
   const acknowledged = writes.filter((operation) => operation.outcome === "ok");
   const deletes = writes.filter((operation) => operation.f === "delete");
-  const survivor = found === null ? undefined : writes.find((operation) => leaves(operation) === found);
+  const candidates = found === null ? [] : writes.filter((operation) => leaves(operation) === found);
+  // A number says nothing of which increments survived, nor a value written twice of which write did.
+  if (candidates.length > 1 || operations.some(({ f }) => f === "increment"))
+    return { lost: [], survived: [] };
+  const [survivor] = candidates;
   if (survivor) {
     return {
       lost: acknowledged.filter((operation) => operation.call > survivor.bound),
@@ -236,10 +240,10 @@ function impossibleValue(
   return found === null
     ? {
         kind: "lost-acknowledged-write",
-        sentence: `${where} found nothing, but ${quote(base)} had come back from the restart before and was not deleted since`,
+        sentence: `${where} found nothing, but ${showValue(base)} had come back from the restart before and was not deleted since`,
       }
     : {
         kind: "resurrected-write",
-        sentence: `${where} found ${quote(found)}, which neither was there after the restart before nor was written since`,
+        sentence: `${where} found ${showValue(found)}, which neither was there after the restart before nor was written since`,
       };
 }

@@ -13,9 +13,11 @@ import { byKey, type History } from "../history/history.ts";
 import type { Operation } from "../history/operation.ts";
 import { type RegisterState, registerModel, registerValue } from "../models/register.ts";
 import type { CheckContext, CheckResult, Finding } from "./contract.ts";
+import { CheckerDisagreement } from "./disagreement.ts";
 import { Gathering } from "./findings.ts";
 import { findingOf } from "./linearizability/explain.ts";
-import { analyseKey, explainViolation, type KeySearch } from "./linearizability/register-key.ts";
+import { longestPrefix } from "./linearizability/longest-prefix.ts";
+import { analyseKey, explainViolation, judgeKey, type KeySearch } from "./linearizability/register-key.ts";
 import { refuteWitness } from "./linearizability/witness.ts";
 import { checkRecovery, losesByPromise, registerFates, splitByIncarnation } from "./recovery.ts";
 
@@ -37,6 +39,9 @@ interface OpenPart extends Part {
 
 /** ms that one key is searched before the others get their turn. */
 const sliceMs = 25;
+
+/** Keys with a finding for which the longest explainable prefix is looked for. */
+const prefixesMax = 40;
 
 /** Checks every key of the history; the operations must all be of one register-like workload. */
 export function checkRegisters(
@@ -64,6 +69,7 @@ export function checkRegisters(
 class Registers {
   readonly #gathering: Gathering;
   #open: OpenPart[] = [];
+  #prefixesFound = 0;
 
   constructor(gathering: Gathering) {
     this.#gathering = gathering;
@@ -86,7 +92,10 @@ class Registers {
     }
     const failed = part.operations.filter((operation) => operation.outcome === "fail");
     const found = analysis.conflicts.map((conflict) => findingOf(part.key, conflict, failed));
-    this.#gathering.findings.push(...firstOfEachKind(found, analysis.count));
+    const longest = this.#longestOf(part);
+    for (const finding of firstOfEachKind(found, analysis.count)) {
+      this.#gathering.findings.push({ ...finding, ...(longest ? { longest } : {}) });
+    }
   }
 
   /** Keys take turns, so that a hard one does not keep an easy violation from being found. */
@@ -120,10 +129,20 @@ class Registers {
     this.#gathering.findings.push({ ...findingOf(key, conflict, failed), count: 1 });
   }
 
+  /** How far the key can be explained, for as many keys as a report shows and while there is time. */
+  #longestOf({ operations, initial }: Part): Finding["longest"] {
+    if (this.#prefixesFound++ >= prefixesMax || performance.now() > this.#gathering.endsAt) return undefined;
+    const untilMs = this.#gathering.endsAt;
+    return longestPrefix(operations, (prefix) => judgeKey(prefix, initial, untilMs), untilMs);
+  }
+
   #confirm({ key, operations, initial }: Part, witness: readonly Operation[]): void {
     const wrong = refuteWitness(registerModel, operations, witness, initial);
-    if (wrong) this.#gathering.reasons.push(`key ${key}: the checker's own witness does not stand: ${wrong}`);
-    else this.#gathering.count("operationsInWitness", witness.length);
+    if (wrong) {
+      const what = `the order by which the history was explained does not stand: ${wrong}`;
+      throw new CheckerDisagreement(key, what, operations);
+    }
+    this.#gathering.count("operationsInWitness", witness.length);
   }
 }
 

@@ -7,362 +7,353 @@
  * f < s (*forward*): the key must hold the block's values over [f, s]. Otherwise (*backward*): the whole block fits into
  * one point of [s, f]. The initial value is a write at rank -1.
  *
+ * Inside a block each operation must return after everything that precedes it was invoked. Clusters are enough to see
+ * that: with M the greatest invocation of the clusters before, a cluster fits iff its least return is at least M and at
+ * least its writer's invocation. Only when one does not fit are its members looked at one by one.
+ *
  * Indeterminate operations: a read is dropped. A write or compare-and-set whose value nobody observed is dropped; an
  * observed one keeps its bound, and makes the value it consumed observed, too. That is sound because every observation
  * that is left names a value. The one that does not, a delete that says it removed something, is why keys with deletes
  * keep unobserved writes as *optional* (see deletes.ts).
  *
- * Not covered, sent to search with the reason: a value written twice, a refused compare without a witness, a delete
- * without a count, writes of nil.
+ * Not covered, sent to search with the reason: a value written twice, writes of nil. (What the columns cannot express is
+ * named by register-columns.ts.)
+ *
+ * Time: two passes over the rows, one over the values. Memory: 18 bytes a value.
  */
-import type { Operation } from "../../history/operation.ts";
-import {
-  compareAndSetOf,
-  isRefusedCompare,
-  registerModel,
-  registerValue,
-  removedBy,
-} from "../../models/register.ts";
-import type { Conflict } from "./conflict.ts";
-
-/** What an operation is to the check. */
-export const role = {
-  dropped: 0,
-  /** Saw the value `value`. */
-  read: 1,
-  write: 2,
-  /** Saw `from`, wrote `value`. */
-  compareAndSet: 3,
-  /** Removed a value, whichever it was. */
-  remove: 4,
-  /** An indeterminate delete. */
-  optionalRemove: 5,
-} as const;
-
-/** Value number of nil. */
-export const nil = 0;
+import { indeterminate, type KeyColumns, nil, role } from "../../history/columns.ts";
+import type { RowConflict } from "./conflict.ts";
 
 /** Marks the initial value in `writer`. */
 export const initialWriter = -2;
 
-export interface Block {
-  /** Value number of its first value. */
-  readonly first: number;
-  /** It begins with a compare-and-set that found the key absent, in a key with deletes. */
-  readonly needsNil: boolean;
-  /** Least return and greatest invocation, as ranks. */
-  readonly f: number;
-  readonly s: number;
-  /** The operations they come from; undefined for the initial value. */
-  readonly fOperation: Operation | undefined;
-  readonly sOperation: Operation | undefined;
-}
+/** Whether a block begins with a value. */
+const standing = {
+  /** None begins with it. */
+  inside: 0,
+  /** A block begins with it. */
+  head: 1,
+  /** So it does, with a compare-and-set that found the key absent, in a key with deletes. */
+  headFromNil: 2,
+} as const;
+
+/** Contradictions beyond this many are counted, and not listed. */
+export const conflictsKept = 100;
 
 /** One key, analysed. */
 export class KeyBlocks {
-  readonly operations: readonly Operation[];
-  /** The values by number; number 0 is nil. */
-  readonly values: (string | null)[] = [null];
-  /** By operation. */
-  readonly roles: Uint8Array;
-  readonly value: Int32Array;
-  readonly from: Int32Array;
-  /** By value number: the operation that wrote it, -1 for none, or `initialWriter`. */
-  readonly writer: number[] = [-1];
-  /** By value number: the compare-and-set that consumed it, or -1. */
-  readonly consumer: number[] = [-1];
-  /** By value number: its first reader; then by operation, the next reader of the same value. */
-  readonly firstReader: number[] = [-1];
-  readonly nextReader: Int32Array;
-  readonly blocks: Block[] = [];
-  /** Contradictions inside a block, and values without a writer. */
-  readonly conflicts: Conflict[] = [];
+  readonly columns: KeyColumns;
   /** Number of the initial value. */
   readonly initial: number;
+  /** By value number: the row that wrote it, -1 for none, or `initialWriter`. */
+  readonly writer: Int32Array;
+  /** By value number: the value that a compare-and-set made of it, or -1. */
+  readonly next: Int32Array;
+  /** By value number, for the head of a block: the block's least return and greatest invocation. */
+  readonly f: Int32Array;
+  readonly s: Int32Array;
+  /** By value number: a read or something consumed it. */
+  readonly observed: Uint8Array;
   /** Nil can come back: there are deletes, so reads of nil do not name a write. */
   hasDeletes = false;
   /** Why the exact method does not cover this key. */
   uncovered: string | undefined;
+  /** Contradictions inside a block, and values without a writer; the first of them. */
+  readonly conflicts: RowConflict[] = [];
+  /** How many contradictions there are. */
+  conflictCount = 0;
 
-  readonly #numbers = new Map<string, number>();
+  readonly #standing: Uint8Array;
+  /** Rows with compare-and-sets, and of them those without an answer. */
+  #compareAndSets = 0;
+  #openCompareAndSets = 0;
+  #readers: Readers | undefined;
 
-  /**
-   * @param operations of one key, in order of invocation.
-   * @param initial the value at the beginning; null for none.
-   */
-  constructor(operations: readonly Operation[], initial: string | null) {
-    this.operations = operations;
-    this.roles = new Uint8Array(operations.length);
-    this.value = new Int32Array(operations.length);
-    this.from = new Int32Array(operations.length);
-    this.nextReader = new Int32Array(operations.length).fill(-1);
-    this.initial = this.#numberOf(initial);
-    this.writer[this.initial] = initialWriter;
-    for (let i = 0; i < operations.length && !this.uncovered; i++) this.#assignRole(i);
+  /** @param initial number of the value at the beginning; `nil` for none. */
+  constructor(columns: KeyColumns, initial: number) {
+    this.columns = columns;
+    this.initial = initial;
+    this.writer = new Int32Array(columns.values).fill(-1);
+    this.next = new Int32Array(columns.values).fill(-1);
+    this.f = new Int32Array(columns.values).fill(0x7fffffff);
+    this.s = new Int32Array(columns.values).fill(-1);
+    this.observed = new Uint8Array(columns.values);
+    this.#standing = new Uint8Array(columns.values);
+    this.writer[initial] = initialWriter;
+    this.f[initial] = -1;
+    this.#gather();
     if (this.uncovered) return;
-    this.#dropUnobserved();
-    this.#linkReaders();
-    this.#linkConsumers();
-    if (!this.uncovered) this.#buildBlocks();
+    if (this.#openCompareAndSets > 0) this.#observeConsumed();
+    if (initial !== nil && this.observed[nil]) this.hasDeletes = true;
+    this.#reportPhantoms();
+    if (this.#compareAndSets > 0) this.#linkConsumers();
+    this.#join();
   }
 
-  /** Operations that read this value. */
-  *readersOf(value: number): Generator<Operation> {
-    for (let r = this.firstReader[value]!; r !== -1; r = this.nextReader[r]!) yield this.operations[r]!;
+  isHead(value: number): boolean {
+    return this.#standing[value] !== standing.inside;
   }
 
-  writerOf(value: number): Operation | undefined {
-    return this.operations[this.writer[value]!];
+  /** The block begins with a compare-and-set that found the key absent, in a key with deletes. */
+  needsNil(head: number): boolean {
+    return this.#standing[head] === standing.headFromNil;
   }
 
-  /** All operations of a block, writers before their readers, in the order in which they took effect. */
-  *membersOf(block: Block): Generator<Operation> {
-    for (let value = block.first; ; ) {
-      const writer = this.writerOf(value);
-      if (writer) yield writer;
-      yield* this.readersOf(value);
-      const consumer = this.consumer[value]!;
-      if (consumer === -1 || (value === nil && this.hasDeletes)) return;
-      value = this.value[consumer]!;
-    }
+  /** The row that wrote a value; undefined for the initial value, and where there is none. */
+  writerOf(value: number): number | undefined {
+    const writer = this.writer[value]!;
+    return writer < 0 ? undefined : writer;
   }
 
-  /** The value an operation leaves behind or shows: what it writes, or else what it read. */
-  valueShownBy(operation: Operation): number {
-    if (operation.f === "delete") return nil;
-    const text =
-      operation.f === "write"
-        ? registerValue(operation.input)
-        : operation.f === "cas" && !isRefusedCompare(operation)
-          ? compareAndSetOf(operation)[1]
-          : registerValue(operation.output);
-    return text === null ? nil : (this.#numbers.get(text) ?? nil);
+  /** Rows that read this value, in order of invocation. */
+  *readersOf(value: number): Generator<number> {
+    this.#readers ??= new Readers(this.columns);
+    for (let row = this.#readers.first[value]!; row !== -1; row = this.#readers.next[row]!) yield row;
   }
 
-  /** The value an operation observed: read, found by a refused compare, or consumed. */
-  valueObservedBy(operation: Operation): number {
-    if (operation.f !== "cas" || isRefusedCompare(operation)) return this.valueShownBy(operation);
-    const [expected] = compareAndSetOf(operation);
-    return expected === null ? nil : (this.#numbers.get(expected) ?? nil);
-  }
-
-  #numberOf(value: string | null): number {
-    if (value === null) return nil;
-    const known = this.#numbers.get(value);
-    if (known !== undefined) return known;
-    const number = this.values.length;
-    this.#numbers.set(value, number);
-    this.values.push(value);
-    this.writer.push(-1);
-    this.consumer.push(-1);
-    this.firstReader.push(-1);
-    return number;
-  }
-
-  #assignRole(i: number): void {
-    const operation = this.operations[i]!;
-    if (operation.outcome === "fail") return;
-    this.uncovered ??= registerModel.refuses(operation);
-    if (this.uncovered) return;
-    switch (operation.f) {
-      case "read":
-        if (operation.outcome === "ok") this.#asRead(i, registerValue(operation.output));
-        break;
-      case "write":
-        this.roles[i] = role.write;
-        this.#asWriter(i, registerValue(operation.input));
-        break;
-      case "cas":
-        this.#asCompareAndSet(i);
-        break;
-      default:
-        this.#asDelete(i);
-    }
-  }
-
-  #asRead(i: number, value: string | null): void {
-    this.roles[i] = role.read;
-    this.value[i] = this.#numberOf(value);
-  }
-
-  #asWriter(i: number, value: string | null): void {
-    const number = this.#numberOf(value);
-    this.value[i] = number;
-    if (number === nil) this.uncovered = "nil was written";
-    else if (this.writer[number] !== -1) this.uncovered = "a value was written twice";
-    else this.writer[number] = i;
-  }
-
-  #asCompareAndSet(i: number): void {
-    const operation = this.operations[i]!;
-    const [expected, next] = compareAndSetOf(operation);
-    if (isRefusedCompare(operation)) {
-      if (operation.output === undefined) {
-        this.uncovered = "a compare-and-set was refused without saying what it saw";
-        return;
-      }
-      this.#asRead(i, registerValue(operation.output));
-      if (registerValue(operation.output) === expected)
-        this.conflicts.push({ type: "refused-match", operation });
-      return;
-    }
-    this.roles[i] = role.compareAndSet;
-    this.from[i] = this.#numberOf(expected);
-    this.#asWriter(i, next);
-  }
-
-  #asDelete(i: number): void {
-    const operation = this.operations[i]!;
-    this.hasDeletes = true;
-    if (operation.outcome === "info") {
-      this.roles[i] = role.optionalRemove;
-      return;
-    }
-    const removed = removedBy(operation);
-    if (removed === undefined) this.uncovered = "a delete did not say whether it removed anything";
-    else if (removed > 0) this.roles[i] = role.remove;
-    else this.#asRead(i, null);
-  }
-
-  /** Keeps an indeterminate writer only when its value was observed, which makes what it consumed observed, too. */
-  #dropUnobserved(): void {
-    const observed = new Uint8Array(this.values.length);
-    const pending: number[] = [];
-    const observe = (value: number) => {
-      if (observed[value]) return;
-      observed[value] = 1;
-      pending.push(value);
-    };
-    for (let i = 0; i < this.roles.length; i++) {
-      if (this.roles[i] === role.read) observe(this.value[i]!);
-      if (this.roles[i] === role.compareAndSet && this.#isOk(i)) observe(this.from[i]!);
-    }
-    for (let value = pending.pop(); value !== undefined; value = pending.pop()) {
+  /** All rows of the block with this head, writers before their readers, in the order in which they took effect. */
+  *membersOf(head: number): Generator<number> {
+    for (let value = head; value !== -1; value = this.next[value]!) {
       const writer = this.writer[value]!;
-      if (writer >= 0 && this.roles[writer] === role.compareAndSet) observe(this.from[writer]!);
+      if (writer >= 0) yield writer;
+      yield* this.readersOf(value);
     }
-    for (let i = 0; i < this.roles.length; i++) {
-      const writes = this.roles[i] === role.write || this.roles[i] === role.compareAndSet;
-      if (writes && !this.#isOk(i) && !observed[this.value[i]!]) this.roles[i] = role.dropped;
-    }
-    if (this.initial !== nil && observed[nil]) this.hasDeletes = true;
-    this.#reportPhantoms(observed);
   }
 
-  #reportPhantoms(observed: Uint8Array): void {
+  /** The first member of a block, in the order of `membersOf`, that is as asked; undefined for none. */
+  memberOf(head: number, accepts: (row: number) => boolean): number | undefined {
+    for (const row of this.membersOf(head)) if (accepts(row)) return row;
+    return undefined;
+  }
+
+  /** An indeterminate write that nobody observed: it may have made the key present. A compare-and-set only from nil. */
+  isOptionalWrite(row: number): boolean {
+    const code = this.columns.role[row]!;
+    if (!(code & indeterminate) || this.observed[this.columns.value[row]!]) return false;
+    const what = code & ~indeterminate;
+    return what === role.write || (what === role.compareAndSet && this.columns.from[row] === nil);
+  }
+
+  /** The value that a row observed: read, or consumed. */
+  valueObservedBy(row: number): number {
+    const what = this.columns.role[row]! & ~indeterminate;
+    return what === role.compareAndSet ? this.columns.from[row]! : this.valueShownBy(row);
+  }
+
+  /** The value that a row leaves behind or shows: what it wrote, or else what it read. */
+  valueShownBy(row: number): number {
+    return (this.columns.role[row]! & ~indeterminate) === role.remove ? nil : this.columns.value[row]!;
+  }
+
+  #conflict(conflict: () => RowConflict): void {
+    this.conflictCount++;
+    if (this.conflicts.length < conflictsKept) this.conflicts.push(conflict());
+  }
+
+  /** Finds the writer, the least return and the greatest invocation of each cluster. */
+  #gather(): void {
+    const { count, role: roles, value, from, call, bound } = this.columns;
+    const { writer, f, s, observed } = this;
+    for (let row = 0; row < count; row++) {
+      const code = roles[row]!;
+      const v = value[row]!;
+      if (code === role.none) continue;
+      const what = code & ~indeterminate;
+      if (what === role.remove) {
+        this.hasDeletes = true;
+        continue;
+      }
+      if (what === role.read) observed[v] = 1;
+      else {
+        if (what === role.compareAndSet) {
+          this.#compareAndSets++;
+          if (code === what) observed[from[row]!] = 1;
+          else this.#openCompareAndSets++;
+        }
+        if (writer[v] !== -1 || v === nil) {
+          this.uncovered = v === nil ? "nil was written" : "a value was written twice";
+          return;
+        }
+        writer[v] = row;
+      }
+      // Rows are in order of invocation, so the last one is the greatest.
+      s[v] = call[row]!;
+      if (bound[row]! < f[v]!) f[v] = bound[row]!;
+    }
+  }
+
+  /** What an observed indeterminate compare-and-set consumed was observed by it, and so on along the chain. */
+  #observeConsumed(): void {
+    const { role: roles, value, from, count } = this.columns;
+    for (let row = 0; row < count; row++) {
+      if (roles[row] !== (role.compareAndSet | indeterminate) || !this.observed[value[row]!]) continue;
+      for (let at = row; at >= 0 && (roles[at]! & ~indeterminate) === role.compareAndSet; ) {
+        const consumed = from[at]!;
+        if (this.observed[consumed]) break;
+        this.observed[consumed] = 1;
+        at = this.writer[consumed]!;
+      }
+    }
+  }
+
+  #reportPhantoms(): void {
+    const { observed, writer, hasDeletes } = this;
     for (let value = 0; value < observed.length; value++) {
-      if (!observed[value] || this.writer[value] !== -1 || (value === nil && this.hasDeletes)) continue;
-      const reader = this.operations.find(
-        (_, i) =>
-          (this.roles[i] === role.read && this.value[i] === value) ||
-          (this.roles[i] === role.compareAndSet && this.from[i] === value),
-      )!;
-      this.conflicts.push({ type: "phantom", operation: reader, value: this.values[value]! });
+      if (!observed[value] || writer[value] !== -1 || (value === nil && hasDeletes)) continue;
+      this.#conflict(() => ({ type: "phantom", operation: this.#firstObserver(value), value }));
     }
   }
 
-  #isOk(i: number): boolean {
-    return this.operations[i]!.outcome === "ok";
+  #firstObserver(value: number): number {
+    const { role: roles, value: values, from } = this.columns;
+    return roles.findIndex(
+      (code, row) =>
+        (code === role.read && values[row] === value) ||
+        ((code & ~indeterminate) === role.compareAndSet && this.#isKept(row) && from[row] === value),
+    );
   }
 
-  #linkReaders(): void {
-    for (let i = this.roles.length - 1; i >= 0; i--) {
-      if (this.roles[i] !== role.read) continue;
-      const value = this.value[i]!;
-      this.nextReader[i] = this.firstReader[value]!;
-      this.firstReader[value] = i;
-    }
+  /** An indeterminate writer is kept only when its value was observed. */
+  #isKept(row: number): boolean {
+    return !(this.columns.role[row]! & indeterminate) || this.observed[this.columns.value[row]!] === 1;
   }
 
   #linkConsumers(): void {
-    for (let i = 0; i < this.roles.length; i++) {
-      if (this.roles[i] !== role.compareAndSet) continue;
-      const from = this.from[i]!;
-      if (from === nil && this.hasDeletes) continue;
-      const first = this.consumer[from]!;
-      if (first === -1) this.consumer[from] = i;
-      else {
-        this.conflicts.push({
-          type: "consumed-twice",
-          value: this.values[from]!,
-          writer: this.writerOf(from),
-          first: this.operations[first]!,
-          second: this.operations[i]!,
-        });
-      }
+    const { role: roles, value, from, count } = this.columns;
+    for (let row = 0; row < count; row++) {
+      if ((roles[row]! & ~indeterminate) !== role.compareAndSet || !this.#isKept(row)) continue;
+      const consumed = from[row]!;
+      if (consumed === nil && this.hasDeletes) continue;
+      const other = this.next[consumed]!;
+      if (other === -1) this.next[consumed] = value[row]!;
+      else this.#consumedTwice(consumed, this.writer[other]!, row);
     }
   }
 
-  #buildBlocks(): void {
-    const visited = new Uint8Array(this.roles.length);
-    if (this.initial !== nil || !this.hasDeletes) this.blocks.push(this.#walk(this.initial, false, visited));
-    for (let i = 0; i < this.roles.length; i++) {
-      const fromNil = this.roles[i] === role.compareAndSet && this.from[i] === nil && this.hasDeletes;
-      if (this.roles[i] === role.write || fromNil) {
-        this.blocks.push(this.#walk(this.value[i]!, fromNil, visited));
-      }
-    }
-    this.#reportCycles(visited);
+  #consumedTwice(value: number, first: number, second: number): void {
+    this.#conflict(() => ({ type: "consumed-twice", value, writer: this.writerOf(value), first, second }));
   }
 
-  /** Compare-and-sets that no chain reaches consume each other's values, or follow a phantom (already reported). */
-  #reportCycles(visited: Uint8Array): void {
-    if (this.conflicts.length > 0) return;
-    const operations = this.operations.filter((_, i) => this.roles[i] === role.compareAndSet && !visited[i]);
-    if (operations.length > 0) this.conflicts.push({ type: "cycle", operations });
+  /** Joins the clusters to blocks, from each value that can be the first of one. */
+  #join(): void {
+    const { writer, next, f } = this;
+    const { role: roles, from, call, values } = this.columns;
+    let followers = 0;
+    let reached = 0;
+    for (let value = 0; value < values; value++) {
+      const w = writer[value]!;
+      if (w === -1) continue;
+      if (w === initialWriter) {
+        if (value === nil && this.hasDeletes) continue;
+        this.#standing[value] = standing.head;
+      } else {
+        if (!this.#isKept(w)) continue;
+        const isWrite = (roles[w]! & ~indeterminate) === role.write;
+        const fromNil = !isWrite && this.hasDeletes && from[w] === nil;
+        if (!isWrite && !fromNil) {
+          followers++;
+          continue;
+        }
+        this.#standing[value] = isWrite ? standing.head : standing.headFromNil;
+        if (f[value]! < call[w]!) this.#misorderedAt(value, -1, -1);
+      }
+      if (next[value] !== -1) reached += this.#walk(value);
+    }
+    if (reached < followers && this.conflictCount === 0) this.#reportCircle();
+  }
+
+  /** Walks one block in the only order it can have; its head takes the block's f and s. Returns its followers. */
+  #walk(head: number): number {
+    const { writer, next, f, s } = this;
+    const { call } = this.columns;
+    let followers = 0;
+    let least = f[head]!;
+    let latest = s[head]!;
+    let latestOf = head;
+    for (let value = next[head]!; value !== -1; value = next[value]!) {
+      followers++;
+      const ends = f[value]!;
+      if (ends < latest || ends < call[writer[value]!]!) this.#misorderedAt(value, latest, latestOf);
+      if (ends < least) least = ends;
+      if (s[value]! > latest) [latest, latestOf] = [s[value]!, value];
+    }
+    f[head] = least;
+    s[head] = latest;
+    return followers;
   }
 
   /**
-   * Walks one block in the only order it can have. Each operation must return after everything that precedes it was
-   * invoked: `latest` is the greatest such invocation.
+   * Names the members of a cluster that ended too early: before the greatest invocation of the clusters before it, or
+   * before their own writer was sent.
    */
-  #walk(first: number, needsNil: boolean, visited: Uint8Array): Block {
-    const { operations } = this;
-    let f = first === this.initial ? -1 : Number.POSITIVE_INFINITY;
-    let fOperation: Operation | undefined;
-    let latest = -1;
-    let latestOperation: Operation | undefined;
-    for (let value = first; ; ) {
-      const w = this.writer[value]!;
-      const writer = w >= 0 ? operations[w]! : undefined;
-      if (writer) {
-        visited[w] = 1;
-        if (writer.bound < latest) this.#misordered(writer, latestOperation!);
-        if (writer.bound < f) [f, fOperation] = [writer.bound, writer];
-        if (writer.call > latest) [latest, latestOperation] = [writer.call, writer];
-      }
-      let latestReader = latestOperation;
-      let latestRead = latest;
-      for (let r = this.firstReader[value]!; r !== -1; r = this.nextReader[r]!) {
-        const reader = operations[r]!;
-        if (reader.bound < latest) this.#misordered(reader, latestOperation!);
-        if (reader.bound < f) [f, fOperation] = [reader.bound, reader];
-        if (reader.call > latestRead) [latestRead, latestReader] = [reader.call, reader];
-      }
-      [latest, latestOperation] = [latestRead, latestReader];
-      const consumer = this.consumer[value]!;
-      if (consumer === -1) break;
-      value = this.value[consumer]!;
+  #misorderedAt(value: number, latest: number, latestOf: number): void {
+    const { call, bound } = this.columns;
+    const before = latestOf === -1 ? -1 : this.#memberSentAt(latestOf, latest);
+    const writer = this.writer[value]!;
+    if (bound[writer]! < latest) this.#misordered(writer, before);
+    const precedes = call[writer]! > latest ? writer : before;
+    for (const reader of this.readersOf(value)) {
+      if (bound[reader]! < call[precedes]!) this.#misordered(reader, precedes);
     }
-    return { first, needsNil, f, s: latest, fOperation, sOperation: latestOperation };
+  }
+
+  /** The member of a cluster that was sent at a rank. */
+  #memberSentAt(value: number, rank: number): number {
+    const writer = this.writer[value]!;
+    if (writer >= 0 && this.columns.call[writer] === rank) return writer;
+    for (const reader of this.readersOf(value)) if (this.columns.call[reader] === rank) return reader;
+    return writer;
   }
 
   /** `knew` ended before `later` was invoked, though `later` precedes it in their block. */
-  #misordered(knew: Operation, later: Operation): void {
-    const observes = later.f === "read" || isRefusedCompare(later);
-    if (!observes) {
-      this.conflicts.push({ type: "from-the-future", operation: knew, writer: later });
-      return;
-    }
-    const newer = this.valueShownBy(knew);
-    const newerWriter = this.writerOf(newer);
-    this.conflicts.push({
-      type: "order",
-      knew,
-      later,
-      newerWriter,
-      olderWriter: this.writerOf(this.valueObservedBy(later)),
-      observers: () => [...(newerWriter ? [newerWriter] : []), ...this.readersOf(newer)],
+  #misordered(knew: number, later: number): void {
+    this.#conflict(() => {
+      if (this.columns.role[later] !== role.read) {
+        return { type: "from-the-future", operation: knew, writer: later };
+      }
+      const newer = this.valueShownBy(knew);
+      const newerWriter = this.writerOf(newer);
+      return {
+        type: "order",
+        knew,
+        later,
+        newerWriter,
+        olderWriter: this.writerOf(this.valueObservedBy(later)),
+        observers: () => [...(newerWriter === undefined ? [] : [newerWriter]), ...this.readersOf(newer)],
+      };
     });
+  }
+
+  /** Compare-and-sets that no chain reaches consume each other's values (or follow a phantom, already reported). */
+  #reportCircle(): void {
+    const reachedValues = new Uint8Array(this.columns.values);
+    for (let head = 0; head < reachedValues.length; head++) {
+      if (!this.isHead(head)) continue;
+      for (let value = head; value !== -1; value = this.next[value]!) reachedValues[value] = 1;
+    }
+    const operations: number[] = [];
+    this.columns.role.forEach((code, row) => {
+      const isKept = (code & ~indeterminate) === role.compareAndSet && this.#isKept(row);
+      if (isKept && !reachedValues[this.columns.value[row]!]) operations.push(row);
+    });
+    this.#conflict(() => ({ type: "cycle", operations }));
+  }
+}
+
+/** The readers of each value, as linked lists; needed only for a witness or for what contradicts. */
+class Readers {
+  /** By value number: its first reader, or -1. */
+  readonly first: Int32Array;
+  /** By row: the next reader of the same value, or -1. */
+  readonly next: Int32Array;
+
+  constructor({ count, values, role: roles, value }: KeyColumns) {
+    this.first = new Int32Array(values).fill(-1);
+    this.next = new Int32Array(count).fill(-1);
+    for (let row = count - 1; row >= 0; row--) {
+      if (roles[row] !== role.read) continue;
+      this.next[row] = this.first[value[row]!]!;
+      this.first[value[row]!] = row;
+    }
   }
 }

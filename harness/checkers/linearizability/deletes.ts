@@ -14,9 +14,8 @@
  *  - a configuration is expanded once (configurations.ts).
  * In practice it hardly ever backtracks; when it must, it has a budget like any search.
  */
-import type { Operation } from "../../history/operation.ts";
-import { compareAndSetOf } from "../../models/register.ts";
-import { type Block, type KeyBlocks, nil, role } from "./blocks.ts";
+import { indeterminate, nil, role } from "../../history/columns.ts";
+import type { KeyBlocks } from "./blocks.ts";
 import { Configurations } from "./configurations.ts";
 import type { SearchProgress } from "./search.ts";
 
@@ -28,13 +27,16 @@ const kind = {
   optionalWrite: 4,
   optionalRemove: 5,
 } as const;
-type Kind = (typeof kind)[keyof typeof kind];
 
-interface Item {
-  readonly kind: Kind;
-  readonly s: number;
-  readonly f: number;
-  readonly operations: () => Iterable<Operation>;
+/** What has to be put in order, as columns, in order of s. */
+interface Items {
+  readonly count: number;
+  /** A `kind`. */
+  readonly kind: Uint8Array;
+  readonly s: Int32Array;
+  readonly f: Int32Array;
+  /** The head of a block, or else a row. */
+  readonly what: Int32Array;
 }
 
 /** An enabled item that may be placed next. */
@@ -61,10 +63,11 @@ interface Step {
 
 /** A search for an order of one key's blocks, nil-reads and deletes. */
 export class NilSchedule {
-  readonly #items: readonly Item[];
+  readonly #key: KeyBlocks;
+  readonly #items: Items;
   readonly #bySent: Links;
   readonly #byEnd: Links;
-  readonly #optionalByBound: readonly number[];
+  readonly #optionalByBound: Int32Array;
   readonly #configurations: Configurations<boolean>;
   readonly #steps: Step[] = [];
   #isNil = true;
@@ -75,18 +78,17 @@ export class NilSchedule {
   #left: number;
 
   constructor(key: KeyBlocks) {
-    this.#items = itemsOf(key).sort((a, b) => a.s - b.s);
-    const indexes = this.#items.map((_, i) => i);
-    const isOptional = (i: number) => this.#items[i]!.kind >= kind.optionalWrite;
-    this.#bySent = new Links(indexes, this.#items.length);
-    const mandatory = indexes
-      .filter((i) => !isOptional(i))
-      .sort((a, b) => this.#items[a]!.f - this.#items[b]!.f);
-    this.#byEnd = new Links(mandatory, this.#items.length);
-    this.#optionalByBound = indexes.filter(isOptional).sort((a, b) => this.#items[a]!.f - this.#items[b]!.f);
+    this.#key = key;
+    this.#items = itemsOf(key);
+    const { count, kind: kinds, f } = this.#items;
+    this.#bySent = new Links(Int32Array.from({ length: count }, (_, i) => i));
+    const byEnd = inOrderOf(f, key.columns.ranks);
+    const mandatory = byEnd.filter((i) => kinds[i]! < kind.optionalWrite);
+    this.#byEnd = new Links(mandatory, count);
+    this.#optionalByBound = byEnd.filter((i) => kinds[i]! >= kind.optionalWrite);
     this.#left = mandatory.length;
     this.#configurations = new Configurations<boolean>(
-      this.#items.length,
+      count,
       (a, b) => a === b,
       (isNil) => (isNil ? 1 : 2),
     );
@@ -106,11 +108,19 @@ export class NilSchedule {
     return true;
   }
 
-  /** After `true`: an order of the operations that explains the history. */
-  witness(): Operation[] {
-    return this.#steps.flatMap((step) =>
-      step.moved.filter((i) => i >= 0).flatMap((i) => [...this.#items[i]!.operations()]),
-    );
+  /** After `true`: an order of the rows that explains the history. */
+  witness(): Int32Array {
+    const rows = new Int32Array(this.#key.columns.count);
+    let length = 0;
+    for (const { moved } of this.#steps) {
+      for (const i of moved) {
+        if (i < 0) continue;
+        const what = this.#items.what[i]!;
+        if (this.#items.kind[i]! > kind.blockFromNil) rows[length++] = what;
+        else for (const row of this.#key.membersOf(what)) rows[length++] = row;
+      }
+    }
+    return rows.subarray(0, length);
   }
 
   /** Places one item and whatever follows from it; takes it back when that was seen before. */
@@ -126,7 +136,7 @@ export class NilSchedule {
     this.#steps.push(step);
     if (choice !== undefined) {
       this.#place(choice, step);
-      const placed = this.#items[choice]!.kind;
+      const placed = this.#items.kind[choice]!;
       this.#isNil = placed === kind.nilRead || placed === kind.remove || placed === kind.optionalRemove;
     }
     const enabled = this.#placeNilReads(step);
@@ -173,21 +183,22 @@ export class NilSchedule {
     const first = this.#byEnd.first;
     if (first === -1) return candidates;
     const second = this.#byEnd.after(first);
-    const firstEnd = this.#items[first]!.f;
-    const secondEnd = second === -1 ? Number.POSITIVE_INFINITY : this.#items[second]!.f;
-    for (let i = this.#bySent.first; i !== -1 && this.#items[i]!.s < firstEnd; i = this.#bySent.after(i)) {
+    const firstEnd = this.#items.f[first]!;
+    const secondEnd = second === -1 ? Number.POSITIVE_INFINITY : this.#items.f[second]!;
+    for (let i = this.#bySent.first; i !== -1 && this.#items.s[i]! < firstEnd; i = this.#bySent.after(i)) {
       this.#propose(i, candidates);
     }
     // An item does not precede itself: a forward block that ends first was sent after its own end.
-    const { s } = this.#items[first]!;
+    const s = this.#items.s[first]!;
     if (s >= firstEnd && s < secondEnd) this.#propose(first, candidates);
     return candidates;
   }
 
   /** Called in order of s, so what an item expires, those after it expire, too. */
   #propose(item: number, candidates: Candidates): void {
-    const { kind: itemKind, s, f } = this.#items[item]!;
-    const alike = candidates[itemKind]!;
+    const s = this.#items.s[item]!;
+    const f = this.#items.f[item]!;
+    const alike = candidates[this.#items.kind[item]!]!;
     const last = alike.at(-1);
     if (last && last.f <= f) return;
     const expires = this.#expiredBy(s);
@@ -200,7 +211,7 @@ export class NilSchedule {
     let count = 0;
     for (let k = this.#expired; k < this.#optionalByBound.length; k++) {
       const optional = this.#optionalByBound[k]!;
-      if (this.#items[optional]!.f >= s) break;
+      if (this.#items.f[optional]! >= s) break;
       if (!this.#bySent.isOut(optional)) count++;
     }
     return count;
@@ -209,7 +220,7 @@ export class NilSchedule {
   #dropExpired(step: Step): void {
     for (; this.#expired < this.#optionalByBound.length; this.#expired++) {
       const i = this.#optionalByBound[this.#expired]!;
-      if (this.#items[i]!.f >= this.#latest) return;
+      if (this.#items.f[i]! >= this.#latest) return;
       if (this.#bySent.isOut(i)) continue;
       this.#bySent.takeOut(i);
       this.#configurations.place(i);
@@ -221,15 +232,15 @@ export class NilSchedule {
     step.moved.push(i);
     this.#configurations.place(i);
     this.#bySent.takeOut(i);
-    if (this.#items[i]!.kind < kind.optionalWrite) {
+    if (this.#items.kind[i]! < kind.optionalWrite) {
       this.#byEnd.takeOut(i);
       this.#left--;
     }
-    this.#latest = Math.max(this.#latest, this.#items[i]!.s);
+    this.#latest = Math.max(this.#latest, this.#items.s[i]!);
   }
 
   #takeBack(i: number): void {
-    if (this.#items[i]!.kind < kind.optionalWrite) {
+    if (this.#items.kind[i]! < kind.optionalWrite) {
       this.#byEnd.restore(i);
       this.#left++;
     }
@@ -249,7 +260,8 @@ class Links {
   readonly #out: Uint8Array;
   readonly #head: number;
 
-  constructor(order: readonly number[], items: number) {
+  /** @param order the indexes that are in the list at first. @param items all indexes are below this. */
+  constructor(order: Int32Array, items = order.length) {
     this.#head = items;
     this.#next = new Int32Array(items + 1).fill(-1);
     this.#previous = new Int32Array(items + 1).fill(-1);
@@ -290,29 +302,49 @@ class Links {
   }
 }
 
-function itemsOf(key: KeyBlocks): Item[] {
-  const items: Item[] = key.blocks.map((block) => itemOfBlock(key, block));
-  key.operations.forEach((operation, i) => {
-    const { call: s, bound: f } = operation;
-    const operations = () => [operation];
-    if (key.roles[i] === role.read && key.value[i] === nil)
-      items.push({ kind: kind.nilRead, s, f, operations });
-    if (key.roles[i] === role.remove) items.push({ kind: kind.remove, s, f, operations });
-    if (key.roles[i] === role.optionalRemove) items.push({ kind: kind.optionalRemove, s, f, operations });
-    if (isOptionalWrite(key, i)) items.push({ kind: kind.optionalWrite, s, f, operations });
-  });
-  return items;
+function itemsOf(key: KeyBlocks): Items {
+  const { count: rows, role: roles, value, call, bound, ranks } = key.columns;
+  const kinds: number[] = [];
+  const [s, f, what]: [number[], number[], number[]] = [[], [], []];
+  const add = (itemKind: number, sent: number, ended: number, headOrRow: number) => {
+    kinds.push(itemKind);
+    s.push(sent);
+    f.push(ended);
+    what.push(headOrRow);
+  };
+  for (let head = 0; head < key.f.length; head++) {
+    if (!key.isHead(head)) continue;
+    add(key.needsNil(head) ? kind.blockFromNil : kind.block, key.s[head]!, key.f[head]!, head);
+  }
+  for (let row = 0; row < rows; row++) {
+    const itemKind = kindOfRow(key, row, roles[row]!, value[row]!);
+    if (itemKind !== undefined) add(itemKind, call[row]!, bound[row]!, row);
+  }
+  const order = inOrderOf(Int32Array.from(s), ranks);
+  return {
+    count: order.length,
+    kind: Uint8Array.from(order, (i) => kinds[i]!),
+    s: order.map((i) => s[i]!),
+    f: order.map((i) => f[i]!),
+    what: order.map((i) => what[i]!),
+  };
 }
 
-function itemOfBlock(key: KeyBlocks, block: Block): Item {
-  const { s, f, needsNil } = block;
-  return { kind: needsNil ? kind.blockFromNil : kind.block, s, f, operations: () => key.membersOf(block) };
+/** Undefined for a row that is inside a block, or was dropped. */
+function kindOfRow(key: KeyBlocks, row: number, code: number, value: number): number | undefined {
+  if (code === role.read) return value === nil ? kind.nilRead : undefined;
+  if (code === role.remove) return kind.remove;
+  if (code === (role.remove | indeterminate)) return kind.optionalRemove;
+  return key.isOptionalWrite(row) ? kind.optionalWrite : undefined;
 }
 
-/** An indeterminate write that nobody observed: it may have made the key present. A compare-and-set only from nil. */
-function isOptionalWrite(key: KeyBlocks, i: number): boolean {
-  const operation = key.operations[i]!;
-  if (operation.outcome !== "info" || key.roles[i] !== role.dropped) return false;
-  if (operation.f === "write") return true;
-  return operation.f === "cas" && compareAndSetOf(operation)[0] === null;
+/** Indexes in order of their ranks, by buckets; ranks are from -1, and those beyond the last one are equal. */
+function inOrderOf(rank: Int32Array, ranks: number): Int32Array {
+  const ends = new Int32Array(ranks + 2);
+  const bucketOf = (i: number) => Math.min(rank[i]!, ranks) + 1;
+  for (let i = 0; i < rank.length; i++) ends[bucketOf(i)]!++;
+  for (let bucket = 1; bucket < ends.length; bucket++) ends[bucket]! += ends[bucket - 1]!;
+  const order = new Int32Array(rank.length);
+  for (let i = rank.length - 1; i >= 0; i--) order[--ends[bucketOf(i)]!] = i;
+  return order;
 }

@@ -16,6 +16,7 @@ import {
   quote,
   registerModel,
   registerValue,
+  showValue,
 } from "../../models/register.ts";
 import type { Finding, FindingKind } from "../contract.ts";
 import { inOrder, seconds } from "../findings.ts";
@@ -30,7 +31,7 @@ export function findingOf(key: string, conflict: Conflict, failed: readonly Oper
     ...(workload ? { workload } : {}),
     key,
     operations: inOrder(operations),
-    sentence: `key ${key}: ${what}`,
+    sentence: key === "" ? what : `key ${key}: ${what}`,
   };
 }
 
@@ -69,6 +70,8 @@ function tell(conflict: Conflict, failed: readonly Operation[]): Told {
         operations: conflict.operations.slice(0, 6),
         what: `${conflict.operations.length} successful compare-and-sets consumed each other's values in a circle`,
       };
+    case "overcounted":
+      return tellOvercounted(conflict);
     case "stuck":
       return {
         kind: "not-linearizable",
@@ -92,7 +95,7 @@ function tellPhantom(operation: Operation, value: string | null, failed: readonl
   return {
     kind: "phantom-value",
     operations: [refused, operation],
-    what: `the ${who(operation)}, sent at ${seconds(operation.calledAt)}, saw ${quote(value)}, ${origin}`,
+    what: `the ${who(operation)}, sent at ${seconds(operation.calledAt)}, saw ${showValue(value)}, ${origin}`,
   };
 }
 
@@ -112,7 +115,21 @@ function tellConsumedTwice(conflict: Conflict & { type: "consumed-twice" }): Tol
   return {
     kind: "lost-update",
     operations: [writer, first, second],
-    what: `the ${who(first)} and the ${who(second)} both succeeded from the same value ${quote(value)}, so one of them was lost`,
+    what: `the ${who(first)} and the ${who(second)} both succeeded from the same value ${showValue(value)}, so one of them was lost`,
+  };
+}
+
+/** More increments took effect than were sent: one was applied twice. Too early for those that were: any wrong answer. */
+function tellOvercounted(conflict: Conflict & { type: "overcounted" }): Told {
+  const { operation, reached, missing, base, sent } = conflict;
+  const tooMany = reached - base > sent;
+  const why = tooMany
+    ? `only ${sent} increments were sent from ${base} on, so at least one took effect twice`
+    : `no increment that was sent in time is left that could have made it ${missing}`;
+  return {
+    kind: tooMany ? "applied-twice" : "not-linearizable",
+    operations: [operation],
+    what: `the ${who(operation)}, sent at ${seconds(operation.calledAt)}, returned ${reached}, but ${why}`,
   };
 }
 
@@ -185,16 +202,22 @@ function tellOrder(conflict: OrderConflict): string {
 
 function saw(operation: Operation): string {
   if (operation.f === "delete") return `removed ${quote(operation.output)} value(s) where none could be`;
+  if (isSilentRefusal(operation)) return "was refused";
   const observed =
     operation.f === "cas" && !isRefusedCompare(operation) ? compareAndSetOf(operation)[0] : undefined;
   const value = observed === undefined ? registerValue(operation.output) : observed;
-  return value === null ? "found nothing" : `returned the older ${quote(value)}`;
+  return value === null ? "found nothing" : `returned the older ${showValue(value)}`;
 }
 
 function result(operation: Operation): string {
   if (operation.f === "write") return "success";
   if (operation.f === "cas" && !isRefusedCompare(operation)) return "success";
-  return quote(operation.output);
+  return isSilentRefusal(operation) ? "a refusal" : quote(operation.output);
+}
+
+/** A refusal that does not say which other value it saw. */
+function isSilentRefusal(operation: Operation): boolean {
+  return isRefusedCompare(operation) && operation.output === undefined;
 }
 
 /** `write of "a" (client 3)`. */

@@ -4,8 +4,15 @@
  * the lengths that appends returned say where the elements stand that no read saw, and gaps between those are filled by
  * indeterminate appends, the earliest invoked first. Then one walk along the chain compares that order with real time.
  *
- * Not covered, sent to search: an element appended twice, an acknowledged append that returned no length and was never
- * read.
+ * Why the earliest invoked: whoever fills a gap must still be able to take effect after all that precedes it was sent, and
+ * must have been sent before anything that follows ended. Bounds rise with invocations (each is the next restart), so of
+ * those that are not too late already, the earliest invoked is the first to become so, and the last to be sent too late:
+ * what any other could fill it can, and the other stays for later gaps at least as long.
+ *
+ * Not covered, sent to search: an element appended twice; an acknowledged append that returned no length and was never
+ * read; indeterminate appends whose bounds do not rise with their invocations.
+ *
+ * Time: linear in the operations and in all elements that were read.
  */
 import type { Operation } from "../../history/operation.ts";
 import { elementOf, elementsOf, listModel } from "../../models/list.ts";
@@ -127,10 +134,13 @@ class ListChain {
       if (same) same.push(operation);
       else readsOf.set(elements.length, [operation]);
     }
-    const seen = new Set(this.#order);
-    const fillers = [...this.#appends.values()].filter(
-      (operation) => operation.outcome === "info" && !seen.has(elementOf(operation.input)),
-    );
+    const fillers = this.#fillers();
+    let nextFiller = 0;
+    const takeFiller = (rank: number): Operation | undefined => {
+      // What is too late for this gap is too late for every later one.
+      while (nextFiller < fillers.length && fillers[nextFiller]!.bound <= rank) nextFiller++;
+      return fillers[nextFiller++];
+    };
     let latest: Operation | undefined;
     const place = (operation: Operation) => {
       if (latest && operation.bound < latest.call) {
@@ -140,7 +150,7 @@ class ListChain {
     };
     for (let position = this.#initial.length; position <= this.#length; position++) {
       if (position > this.#initial.length) {
-        const writer = this.#writerAt(position) ?? takeFiller(fillers, latest?.call ?? -1);
+        const writer = this.#writerAt(position) ?? takeFiller(latest?.call ?? -1);
         if (!writer) {
           const next = [...this.#tail].find(([tailPosition]) => tailPosition > position)?.[1];
           this.#conflict(`nothing was sent that could be the element at position ${position}`, next);
@@ -153,6 +163,18 @@ class ListChain {
       for (const reader of readers) place(reader);
       for (const reader of readers) latest = laterCalled(latest, reader);
     }
+  }
+
+  /** Indeterminate appends that no read saw, in order of invocation. */
+  #fillers(): Operation[] {
+    const seen = new Set(this.#order);
+    const fillers = [...this.#appends.values()]
+      .filter((operation) => operation.outcome === "info" && !seen.has(elementOf(operation.input)))
+      .sort((a, b) => a.call - b.call);
+    if (fillers.some((operation, i) => i > 0 && operation.bound < fillers[i - 1]!.bound)) {
+      this.uncovered = "appends without an answer whose bounds do not rise with their invocations";
+    }
+    return fillers;
   }
 
   #writerAt(position: number): Operation | undefined {
@@ -169,10 +191,4 @@ class ListChain {
 
 function laterCalled(a: Operation | undefined, b: Operation): Operation {
   return a && a.call > b.call ? a : b;
-}
-
-/** The earliest invoked append that may still take effect after this rank. */
-function takeFiller(fillers: Operation[], rank: number): Operation | undefined {
-  const at = fillers.findIndex((operation) => operation.bound > rank);
-  return at === -1 ? undefined : fillers.splice(at, 1)[0];
 }

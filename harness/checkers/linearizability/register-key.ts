@@ -1,15 +1,20 @@
 /**
  * One key of a register or key-value workload: which method judges it, and what is wrong with it.
  *
- * Without deletes the rule over zones decides (zones.ts); with deletes it is followed by the schedule of nil (deletes.ts);
- * what neither covers is searched (search.ts). A violation found by either of the latter two is cut down to the shortest
- * prefix of the history that shows it: linearizability is prefix-closed, so that is a bisection.
+ * The operations become columns (register-columns.ts, which also says which keys leave the exact method). Without deletes
+ * the rule over zones decides (zones.ts); with deletes it is followed by the schedule of nil (deletes.ts); what neither
+ * covers is searched (search.ts). A violation found by either of the latter two is cut down to the shortest prefix of the
+ * history that shows it: linearizability is prefix-closed, so that is a bisection.
  */
+import type { KeyColumns } from "../../history/columns.ts";
 import type { Operation } from "../../history/operation.ts";
-import { registerModel, registerValue, removedBy } from "../../models/register.ts";
+import { incrementedTo, registerModel, registerValue, removedBy } from "../../models/register.ts";
+import { searchedRegister } from "../../models/searched-register.ts";
 import { KeyBlocks } from "./blocks.ts";
-import type { Conflict } from "./conflict.ts";
+import { type Conflict, type RowConflict, resolved } from "./conflict.ts";
 import { NilSchedule } from "./deletes.ts";
+import { prefixUpTo } from "./longest-prefix.ts";
+import { registerColumns } from "./register-columns.ts";
 import { Search, type SearchProgress } from "./search.ts";
 import { conflictingZones, witnessOfZones } from "./zones.ts";
 
@@ -27,26 +32,96 @@ export type KeyAnalysis =
   /** Not even a search can judge it. */
   | { readonly verdict: "refused"; readonly reason: string };
 
-/** @param initial the key's value at the beginning; null for none. */
-export function analyseKey(operations: readonly Operation[], initial: string | null): KeyAnalysis {
-  const refused = operations.map((operation) => registerModel.refuses(operation)).find((reason) => reason);
-  if (refused) return { verdict: "refused", reason: refused };
-  const blocks = new KeyBlocks(operations, initial);
-  if (blocks.uncovered) {
-    const search = new Search({ ...registerModel, init: () => initial }, operations);
-    return { verdict: "open", search, uncovered: blocks.uncovered };
-  }
+/** What the exact method says of columns; rows and values by their numbers. */
+export type ColumnsAnalysis =
+  | { readonly verdict: true; readonly witness: () => Int32Array }
+  | { readonly verdict: false; readonly conflicts: readonly RowConflict[]; readonly count: number }
+  | { readonly verdict: "open"; readonly schedule: NilSchedule }
+  | { readonly verdict: "uncovered"; readonly reason: string };
+
+/**
+ * The exact method alone, on columns alone: linear in the rows.
+ *
+ * @param initial number of the value at the beginning; `nil` for none.
+ */
+export function analyseColumns(columns: KeyColumns, initial: number): ColumnsAnalysis {
+  const blocks = new KeyBlocks(columns, initial);
+  if (blocks.uncovered) return { verdict: "uncovered", reason: blocks.uncovered };
   const zones = conflictingZones(blocks);
-  const conflicts = [...blocks.conflicts, ...zones.conflicts];
-  if (conflicts.length > 0) {
-    return { verdict: false, conflicts, count: blocks.conflicts.length + zones.count };
-  }
+  const count = blocks.conflictCount + zones.count;
+  if (count > 0) return { verdict: false, conflicts: [...blocks.conflicts, ...zones.conflicts], count };
   if (!blocks.hasDeletes) return { verdict: true, witness: () => witnessOfZones(blocks) };
-  return { verdict: "open", search: new NilSchedule(blocks), uncovered: undefined };
+  return { verdict: "open", schedule: new NilSchedule(blocks) };
 }
 
-/** The verdict on one key, within a time. */
-function judge(
+/** @param initial the key's value at the beginning; null for none. */
+export function analyseKey(operations: readonly Operation[], initial: string | null): KeyAnalysis {
+  const refused = firstRefusal(operations);
+  if (refused) return { verdict: "refused", reason: refused };
+  const ordered = inOrderOfCalls(operations);
+  const rows = registerColumns(ordered, initial);
+  if (rows.uncovered) return searched(operations, initial, rows.uncovered);
+  const analysis = analyseColumns(rows.columns, rows.initial);
+  const found = [...rows.conflicts, ...(analysis.verdict === false ? analysis.conflicts : [])];
+  if (found.length > 0) {
+    const conflicts = found.map((conflict) => resolved(conflict, ordered, rows.texts));
+    const count = rows.conflicts.length + (analysis.verdict === false ? analysis.count : 0);
+    return { verdict: false, conflicts, count };
+  }
+  const operationsOf = (witness: Int32Array) => Array.from(witness, (row) => ordered[row]!);
+  switch (analysis.verdict) {
+    case "uncovered":
+      return searched(operations, initial, analysis.reason);
+    case "open": {
+      const { schedule } = analysis;
+      const search: KeySearch = {
+        advance: (untilMs) => schedule.advance(untilMs),
+        witness: () => operationsOf(schedule.witness()),
+      };
+      return { verdict: "open", search, uncovered: undefined };
+    }
+    case true:
+      return { verdict: true, witness: () => operationsOf(analysis.witness()) };
+    default:
+      throw new Error("a violation without a contradiction");
+  }
+}
+
+function searched(operations: readonly Operation[], initial: string | null, uncovered: string): KeyAnalysis {
+  return {
+    verdict: "open",
+    search: new Search({ ...searchedRegister, init: () => initial }, operations),
+    uncovered,
+  };
+}
+
+/** Why the key cannot be judged at all; undefined when it can. */
+function firstRefusal(operations: readonly Operation[]): string | undefined {
+  let increments = false;
+  let isText = false;
+  for (const operation of operations) {
+    const reason = registerModel.refuses(operation);
+    if (reason) return reason;
+    if (operation.f === "increment") increments = true;
+    else if (operation.f === "read" && typeof operation.output === "string") {
+      isText ||= /^-?[0-9]+$/.test(operation.output);
+    }
+  }
+  return increments && isText
+    ? "its reads returned numbers as text and its increments as numbers; both must be recorded as numbers"
+    : undefined;
+}
+
+/** Histories are in order of invocation; one that is not (made by hand) is put into it. */
+function inOrderOfCalls(operations: readonly Operation[]): readonly Operation[] {
+  for (let i = 1; i < operations.length; i++) {
+    if (operations[i]!.call < operations[i - 1]!.call) return [...operations].sort((a, b) => a.call - b.call);
+  }
+  return operations;
+}
+
+/** The verdict on one key, within a time; undefined when there was too little of it, or the key cannot be judged. */
+export function judgeKey(
   operations: readonly Operation[],
   initial: string | null,
   untilMs: number,
@@ -74,8 +149,8 @@ export function explainViolation(
   let [low, high] = [0, completed.length - 1];
   while (low < high && performance.now() < untilMs) {
     const middle = (low + high) >> 1;
-    const prefix = upTo(operations, completed[middle]!.return);
-    if (judge(prefix, initial, untilMs) === false) high = middle;
+    const prefix = prefixUpTo(operations, completed[middle]!.return);
+    if (judgeKey(prefix, initial, untilMs) === false) high = middle;
     else low = middle + 1;
   }
   const culprit = completed[high]!;
@@ -89,22 +164,6 @@ export function explainViolation(
       operations: around(before, culprit),
     }
   );
-}
-
-/** The history as it stood at a rank: what had not returned by then is still under way. */
-function upTo(operations: readonly Operation[], rank: number): Operation[] {
-  const begun = operations.filter((operation) => operation.call < rank);
-  return begun.map((operation) => {
-    if (operation.outcome !== "ok" || operation.return <= rank) return operation;
-    const { matched: _, ...rest } = operation;
-    return {
-      ...rest,
-      outcome: "info",
-      output: undefined,
-      return: Number.POSITIVE_INFINITY,
-      bound: Number.POSITIVE_INFINITY,
-    };
-  });
 }
 
 /** The writer of what the culprit saw, and whatever ended last before it. */
@@ -134,6 +193,8 @@ function shown(operation: Operation): Shown {
       if (operation.matched !== false) return { saw: registerValue(expected), left: registerValue(next) };
       return operation.output === undefined ? {} : sawAndLeft(registerValue(operation.output));
     }
+    case "increment":
+      return isOk ? incremented(incrementedTo(operation)) : {};
     case "read":
       return isOk ? sawAndLeft(registerValue(operation.output)) : {};
     default:
@@ -144,6 +205,11 @@ function shown(operation: Operation): Shown {
 
 function sawAndLeft(value: string | null): Shown {
   return { saw: value, left: value };
+}
+
+/** From one number to the next; where it may have begun from nothing, or by how much is not known, only what it left. */
+function incremented(to: number | undefined): Shown {
+  return to === undefined ? { sawSome: true } : { left: registerValue(to) };
 }
 
 function changes(operation: Operation): boolean {
