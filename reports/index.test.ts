@@ -56,6 +56,29 @@ test("a violation shows its counterexample before anything else, and marks it in
   expect(text).toContain("Around the counterexample");
 });
 
+test("a run with more than one finding shows them key by key, and one with a single finding does not", async () => {
+  const { dir, page: single } = await reported("keys", false);
+  expect(body(single)).not.toContain('class="key-view"');
+  const path = join(dir, "results.json");
+  const results = JSON.parse(readFileSync(path, "utf8"));
+  const [first] = results.findings;
+  const other = first.operations.map((operation: object) => ({ ...operation, key: "e0/r/1" }));
+  const second = {
+    ...first,
+    kind: "stale-read",
+    key: "e0/r/1",
+    operations: other,
+    sentence: "key e0/r/1: stale",
+  };
+  writeFileSync(path, JSON.stringify({ ...results, findings: [first, second] }));
+  const text = body(readFileSync((await writeReports(dir)).html, "utf8"));
+  const views = text.split('class="key-view"').slice(1);
+  expect(views).toHaveLength(2);
+  expect(views[1]).toContain("key e0/r/1: stale");
+  expect(text).toContain('<a href="#keys">Key by key</a>');
+  expect(text.match(/id="key-2"/g)).toHaveLength(1);
+});
+
 test("an unknown run says why and never the word PASS in its heading", async () => {
   const { page } = await reported("unknown", "unknown");
   expect(page).toContain("<h1>UNKNOWN</h1><p>sync-error was armed in cycle 3");
@@ -69,7 +92,7 @@ test("the page asks the network for nothing, and its policy allows only its own 
   expect(policy).toContain("default-src 'none'");
   expect(policy).not.toContain("unsafe");
   const inline = [...page.matchAll(/<(script|style)>([\s\S]*?)<\/\1>/g)].map((match) => match[2]!);
-  expect(inline).toHaveLength(3);
+  expect(inline).toHaveLength(4);
   for (const text of inline) {
     expect(policy).toContain(`'sha256-${createHash("sha256").update(text).digest("base64")}'`);
   }
@@ -78,8 +101,8 @@ test("the page asks the network for nothing, and its policy allows only its own 
 test("whatever a store printed or returned is text in the page, never markup, script or a direction change", async () => {
   const hostile = `</script><script>alert(1)</script><img src=x onerror=alert(2)>"' onload='x\u2028\u2029\u202e\u0000\u001b[31m\ud800&lt;`;
   const { page, dir } = await reported("hostile", false, hostile);
-  expect(page.match(/<script/g)).toHaveLength(3);
-  expect(page.match(/<\/script>/g)).toHaveLength(3);
+  expect(page.match(/<script/g)).toHaveLength(4);
+  expect(page.match(/<\/script>/g)).toHaveLength(4);
   expect(page).not.toContain("<img");
   expect(page).not.toMatch(/(?![\n\t])[\p{Cc}\p{Zl}\p{Zp}\u202e]/u);
   const data = page.match(/<script type="application\/json" id="chart-data">([\s\S]*?)<\/script>/)![1]!;

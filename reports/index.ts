@@ -7,10 +7,12 @@ import { rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { page } from "./html/page.ts";
 import { junitXml } from "./junit.ts";
+import { KeyScan, type KeyViews, runLimits } from "./key-scan.ts";
 import { chooseFocus, type Focus, NeighbourhoodScan } from "./neighbourhood.ts";
 import { type RunFiles, readRunFiles, visitHistory } from "./run-directory.ts";
 import { TimelineScan } from "./timeline.ts";
 
+export { type CheckReport, writeCheckReport } from "./check-page.ts";
 export { coverageTable } from "./coverage-table.ts";
 export { announceOnGithub, githubAnnotations, githubStepSummary } from "./github.ts";
 export { type JsonDocument, jsonDocument } from "./json.ts";
@@ -37,6 +39,7 @@ export async function writeReports(runDir: string): Promise<WrittenReports> {
   const timeline = scan.finish();
   const focus = chooseFocus(files.results.findings, files.faults, timeline);
   const lanes = focus && (await neighbourhood(files, focus));
+  const keys = files.results.findings.length > 1 ? await keyViewsOf(files) : undefined;
   const report = join(runDir, "report.html");
   await replace(
     report,
@@ -44,6 +47,7 @@ export async function writeReports(runDir: string): Promise<WrittenReports> {
       files,
       timeline,
       lanes: lanes && { ...lanes, faults: files.faults, starts: timeline.starts },
+      ...(keys ? { keys } : {}),
       historyNote: note,
     }),
   );
@@ -54,6 +58,12 @@ async function neighbourhood(files: RunFiles, focus: Focus) {
   const scan = new NeighbourhoodScan(focus);
   await visitHistory(files.dir, (event) => scan.add(event));
   return { focus, ...scan.finish() };
+}
+
+async function keyViewsOf(files: RunFiles): Promise<KeyViews> {
+  const scan = new KeyScan(files.results.findings, runLimits);
+  await visitHistory(files.dir, (event) => scan.add(event));
+  return scan.finish();
 }
 
 async function replace(path: string, text: string): Promise<void> {

@@ -45,7 +45,7 @@ export function chooseFocus(
     return {
       title: "Around the counterexample",
       why: "All clients while it happened; the operations that conflict are marked with their numbers from above.",
-      windows: windowsAround([...times, ...(latest ? [latest.from, latest.to] : [])], timeline),
+      windows: windowsAround([...times, ...(latest ? [latest.from, latest.to] : [])], timeline.medianNs),
       highlighted: new Set(shown.map((operation: Operation) => operation.call)),
     };
   }
@@ -54,7 +54,7 @@ export function chooseFocus(
     return {
       title: "What a crash looks like here",
       why: "Nothing was found, so this is the first crash: what was in flight, and what came after.",
-      windows: windowsAround([crash.from, crash.to], timeline),
+      windows: windowsAround([crash.from, crash.to], timeline.medianNs),
       highlighted: new Set(),
     };
   }
@@ -62,7 +62,7 @@ export function chooseFocus(
   return {
     title: "Around the slowest acknowledged operation",
     why: "Nothing was found and nothing crashed, so this is the worst response time.",
-    windows: windowsAround([timeline.slowest.calledAt, timeline.slowest.returnedAt], timeline),
+    windows: windowsAround([timeline.slowest.calledAt, timeline.slowest.returnedAt], timeline.medianNs),
     highlighted: new Set(),
   };
 }
@@ -83,8 +83,9 @@ function crashesOf(faults: readonly FaultRecord[], timeline: Timeline): Window[]
   return spans;
 }
 
-function windowsAround(times: readonly number[], timeline: Timeline): Window[] {
-  const padNs = Math.min(2e9, Math.max(1e6, 12 * (timeline.medianNs ?? 1e6)));
+/** Windows around moments, at most five. @param medianNs a usual response time, which decides how much is shown around. */
+export function windowsAround(times: readonly number[], medianNs = 1e6): Window[] {
+  const padNs = Math.min(2e9, Math.max(1e6, 12 * medianNs));
   const windows: { from: number; to: number }[] = [];
   for (const time of times.filter(Number.isFinite).sort((a, b) => a - b)) {
     const last = windows[windows.length - 1];
@@ -143,7 +144,8 @@ export class NeighbourhoodScan {
   }
 }
 
-function operationOf(call: HistoryEvent, completion: HistoryEvent | undefined): Operation {
+/** An operation as the lanes draw it; its bound is not known here. */
+export function operationOf(call: HistoryEvent, completion: HistoryEvent | undefined): Operation {
   const outcome: Outcome = completion && completion.type !== "invoke" ? completion.type : "info";
   const returned = completion?.index ?? Number.POSITIVE_INFINITY;
   return {

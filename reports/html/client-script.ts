@@ -390,26 +390,4 @@ export const clientScript: string = `"use strict";
       setTimeout(() => { button.textContent = "Copy"; }, 2000);
     });
   }
-
-  /* Lanes: one stop for Tab, arrow keys from bar to bar and from lane to lane. */
-  const detail = document.querySelector(".bar-detail");
-  const bars = [...document.querySelectorAll("svg.lanes .operation")];
-  const show = (bar) => { detail.textContent = bar.querySelector("title").textContent; };
-  const lanes = [...document.querySelectorAll("svg.lanes .lane")].map((lane) => [...lane.querySelectorAll(".operation")]);
-  if (bars.length > 0 && !bars.some((bar) => bar.getAttribute("tabindex") === "0")) bars[0].setAttribute("tabindex", "0");
-  const middle = (bar) => { const box = bar.querySelector("rect").getBoundingClientRect(); return box.left + box.width / 2; };
-  for (const bar of bars) {
-    bar.addEventListener("pointerenter", () => show(bar));
-    bar.addEventListener("focus", () => show(bar));
-    bar.addEventListener("keydown", (event) => {
-      const row = lanes.findIndex((lane) => lane.includes(bar));
-      const place = lanes[row].indexOf(bar);
-      const nearest = (lane) => lane && lane.reduce((best, other) => !best || Math.abs(middle(other) - middle(bar)) < Math.abs(middle(best) - middle(bar)) ? other : best, null);
-      const next = { ArrowLeft: () => lanes[row][place - 1], ArrowRight: () => lanes[row][place + 1], ArrowUp: () => nearest(lanes[row - 1]), ArrowDown: () => nearest(lanes[row + 1]) }[event.key];
-      const target = next && next();
-      if (!next) return;
-      event.preventDefault();
-      if (target) { target.setAttribute("tabindex", "0"); target.focus(); }
-    });
-  }
 })();`;

@@ -121,5 +121,5 @@ ${operations.map(
     index,
   ) => html`<tr><td>${index + 1}</td><td>${operation.process}</td><td class="code">${asked(operation, true)}</td><td class="code">${ended(operation)}</td><td class="number">${moment(operation.calledAt)}</td><td class="number">${moment(operation.returnedAt)}</td><td>${operation.node}, start ${operation.incarnation}${operation.readBack ? " · read-back" : ""}</td></tr>
 `,
-)}</tbody></table></div>${more > 0 ? html`<p class="quiet">… and ${counted(more, "more operation")}, in results.json.</p>` : ""}`;
+)}</tbody></table></div>${more > 0 ? html`<p class="quiet">… and ${counted(more, "more operation")}; the results as JSON hold all of them.</p>` : ""}`;
 }

@@ -36,7 +36,7 @@ ${card("How much to trust it", trust(results))}
 </div>`;
 }
 
-function card(title: string, content: Markup): Markup {
+export function card(title: string, content: Markup): Markup {
   return html`<section class="card"><h2>${title}</h2>${content}</section>`;
 }
 
@@ -50,7 +50,19 @@ function verdictBanner(results: RunResults): Markup {
     visibleLine(results.runDir, 300),
   ];
   const more = results.findings.length - 1;
-  return html`<div class="verdict ${word.toLowerCase()}">${icons[word]}<h1>${verdictLine(results)}</h1><p>${verdictSentence(results)}${more > 0 ? ` (and ${counted(more, "more finding")}: see the table of checks)` : ""}</p><p class="run">${results.interrupted ? "Interrupted before its time was up · " : ""}${run.filter(Boolean).join(" · ")}</p></div>`;
+  const sentence = `${verdictSentence(results)}${more > 0 ? ` (and ${counted(more, "more finding")}: see the table of checks)` : ""}`;
+  const interrupted = results.interrupted ? ["Interrupted before its time was up"] : [];
+  return banner(word, verdictLine(results), sentence, [...interrupted, ...run]);
+}
+
+/** The verdict as a heading with its colour and icon, one sentence, and small print. */
+export function banner(
+  word: "PASS" | "VIOLATION" | "UNKNOWN",
+  heading: string,
+  sentence: string,
+  small: readonly string[],
+): Markup {
+  return html`<div class="verdict ${word.toLowerCase()}">${icons[word]}<h1>${heading}</h1><p>${sentence}</p><p class="run">${small.filter(Boolean).join(" · ")}</p></div>`;
 }
 
 const icons: Readonly<Record<string, Markup>> = {

@@ -12,12 +12,19 @@ import { barClass, boundOf, describe } from "./bars.ts";
 import { html, type Markup } from "./markup.ts";
 import { gapWidth, roundTicks, type Segment, type TimeAxis, tickLabel, timeAxis } from "./time-axis.ts";
 
-export interface LanesInput {
-  readonly focus: Focus;
+/** What one drawing of lanes shows. */
+export interface DrawingInput {
+  readonly focus: Pick<Focus, "windows" | "highlighted">;
+  /** A moment to mark across all lanes, with what to write beside it. */
+  readonly marker?: { readonly time: number; readonly label: string };
   readonly operations: readonly Operation[];
   readonly leftOut: number;
   readonly faults: readonly FaultRecord[];
   readonly starts: readonly Start[];
+}
+
+export interface LanesInput extends DrawingInput {
+  readonly focus: Focus;
 }
 
 interface Lane {
@@ -35,6 +42,12 @@ const lanesMax = 16;
 const bandsMax = 40;
 
 export function lanes(input: LanesInput): Markup {
+  return html`<section id="lanes" aria-labelledby="lanes-title"><h2 id="lanes-title">${input.focus.title}</h2>
+${drawing(input, input.focus.why)}</section>`;
+}
+
+/** The lanes with their legend, what they leave out, and the line that tells a bar in full. */
+export function drawing(input: DrawingInput, why = ""): Markup {
   const { focus } = input;
   const axis = timeAxis(focus.windows, left, width - 6);
   const all = packed(input.operations);
@@ -46,8 +59,7 @@ export function lanes(input: LanesInput): Markup {
     hidden > 0 ? counted(hidden, "more lane") : "",
     input.leftOut > 0 ? counted(input.leftOut, "more operation") : "",
   ].filter(Boolean);
-  return html`<section id="lanes" aria-labelledby="lanes-title"><h2 id="lanes-title">${focus.title}</h2>
-<p class="quiet">${focus.why} ${axis.segments.length > 1 ? "Time that does not matter here is cut out, at the two slanted strokes." : ""} ${notes.length > 0 ? `Not drawn: ${notes.join(", ")}.` : ""}</p>
+  return html`<div class="drawing"><p class="quiet">${why} ${axis.segments.length > 1 ? "Time that does not matter here is cut out, at the two slanted strokes." : ""} ${notes.length > 0 ? `Not drawn: ${notes.join(", ")}.` : ""}</p>
 ${legend()}
 <div class="scroll"><svg class="lanes" viewBox="0 0 ${width} ${height}" role="group" aria-label="Operations per client; arrow keys move from bar to bar">
 ${axis.segments.map((segment) => html`<rect class="segment" x="${px(segment.x0)}" y="${top - 4}" width="${px(segment.x1 - segment.x0)}" height="${bottom - top + 4}"/>`)}
@@ -55,9 +67,20 @@ ${faultBands(input.faults, axis, bottom)}
 ${axis.segments.flatMap((segment) => ticks(segment, bottom))}
 ${shown.map((lane, index) => laneMarkup(lane, index, axis, input))}
 ${startLines(input.starts, axis, bottom)}
+${input.marker ? markerLine(input.marker, axis, bottom) : ""}
 ${axis.segments.slice(1).map((segment) => html`<path class="cut" d="${cutMark(segment.x0 - gapWidth / 2, (top + bottom) / 2)}"/>`)}
 </svg></div>
-<output class="bar-detail" aria-live="polite">Point at a bar, or move with the arrow keys, to read it in full.</output></section>`;
+<output class="bar-detail" aria-live="polite">Point at a bar, or move with the arrow keys, to read it in full.</output></div>`;
+}
+
+function markerLine(
+  { time, label }: { time: number; label: string },
+  axis: TimeAxis,
+  bottom: number,
+): Markup {
+  const x = axis.x(time);
+  const toTheRight = x < width / 2;
+  return html`<g><title>${label}, ${moment(time)}</title><line class="explained-line" x1="${px(x)}" x2="${px(x)}" y1="${top - 34}" y2="${bottom}"/><text class="explained-text" x="${px(x + (toTheRight ? 5 : -5))}" y="${top - 28}" text-anchor="${toTheRight ? "start" : "end"}">${toTheRight ? `◂ ${label}` : `${label} ▸`}</text></g>`;
 }
 
 function legend(): Markup {
@@ -89,7 +112,7 @@ function packed(operations: readonly Operation[]): Lane[] {
 }
 
 /** All lanes if they fit; else those of the counterexample first, then the fullest, in their order. */
-function chosen(all: readonly Lane[], focus: Focus): Lane[] {
+function chosen(all: readonly Lane[], focus: DrawingInput["focus"]): Lane[] {
   const marked = (lane: Lane) => lane.operations.some((operation) => focus.highlighted.has(operation.call));
   const best = [...all].sort(
     (a, b) => Number(marked(b)) - Number(marked(a)) || b.operations.length - a.operations.length,
@@ -98,7 +121,7 @@ function chosen(all: readonly Lane[], focus: Focus): Lane[] {
   return all.filter((lane) => kept.has(lane));
 }
 
-function laneMarkup(lane: Lane, index: number, axis: TimeAxis, input: LanesInput): Markup {
+function laneMarkup(lane: Lane, index: number, axis: TimeAxis, input: DrawingInput): Markup {
   const y = top + index * laneHeight;
   const { processes } = lane;
   const name =
@@ -111,7 +134,7 @@ ${lane.operations.map((operation) => bar(operation, y, axis, input))}</g>
 `;
 }
 
-function bar(operation: Operation, y: number, axis: TimeAxis, { focus, starts }: LanesInput): Markup {
+function bar(operation: Operation, y: number, axis: TimeAxis, { focus, starts }: DrawingInput): Markup {
   const marked = focus.highlighted.has(operation.call);
   const from = axis.x(operation.calledAt);
   const open = operation.outcome === "info";

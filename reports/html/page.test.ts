@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import type { FaultRecord } from "../../harness/results.ts";
 import { brief, syntheticFaults, syntheticResults } from "../fixtures/synthetic-run.ts";
+import { KeyScan, runLimits } from "../key-scan.ts";
 import { chooseFocus, NeighbourhoodScan } from "../neighbourhood.ts";
 import type { RunFiles } from "../run-directory.ts";
 import { TimelineScan } from "../timeline.ts";
@@ -30,10 +31,12 @@ function heaviest(operations: number, letter: string): string {
   });
   const results = syntheticResults(false, some);
   const few = results.findings[0]!.operations;
-  const findings = Array.from({ length: 500 }, () => ({
+  const key = (n: number) => (n === 0 ? letter.repeat(200) : `${letter.repeat(200)}${n}`);
+  const findings = Array.from({ length: 500 }, (_finding, n) => ({
     ...results.findings[0]!,
+    key: key(n),
     sentence: `${letter} `.repeat(1000),
-    operations: Array.from({ length: 100 }, (_none, index) => few[index % few.length]!),
+    operations: Array.from({ length: 100 }, (_none, index) => ({ ...few[index % few.length]!, key: key(n) })),
   }));
   const files: RunFiles = {
     dir: "run",
@@ -48,19 +51,23 @@ function heaviest(operations: number, letter: string): string {
   const timeline = scan.finish();
   const focus = chooseFocus(files.results.findings, faults, timeline)!;
   const near = new NeighbourhoodScan(focus);
-  for (const event of spread(100_000, 40, letter)) near.add(event);
+  const keys = new KeyScan(findings, runLimits);
+  for (const event of spread(100_000, 40, letter)) {
+    near.add(event);
+    keys.add(event);
+  }
   const { operations: shown, leftOut } = near.finish();
   expect(shown.length).toBeGreaterThan(100);
   const lanes = { focus, operations: shown, leftOut, faults, starts: timeline.starts };
-  return page({ files, timeline, lanes, historyNote: "" });
+  return page({ files, timeline, lanes, keys: keys.finish(), historyNote: "" });
 }
 
 test("a report of 2,000,000 operations spread over everything, with 20,000 faults, stays under 1 MB", () => {
   expect(Buffer.byteLength(heaviest(2_000_000, "v"))).toBeLessThan(1e6);
-});
+}, 120_000);
 
 test("a report stays under 1 MB when every value is long and made of what must be escaped", () => {
   for (const letter of ["<", "\u202e", "\u0000", "\u6f22"]) {
     expect(Buffer.byteLength(heaviest(200_000, letter))).toBeLessThan(1e6);
   }
-});
+}, 120_000);

@@ -1,12 +1,13 @@
 /**
  * The HTML report: one file that opens offline, asks the network for nothing (a content security policy forbids it, and
- * lets run only the two scripts whose hashes it names), and stays under 1 MB whatever the run's length, because it holds
+ * lets run only the three scripts whose hashes it names), and stays under 1 MB whatever the run's length, because it holds
  * bins and samples, never the history. Without scripts everything but the charts is there.
  */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
+import type { KeyViews } from "../key-scan.ts";
 import type { RunFiles } from "../run-directory.ts";
 import type { Timeline } from "../timeline.ts";
 import { counted, duration, verdictLine, visibleLine } from "../wording.ts";
@@ -14,7 +15,9 @@ import { chartData, shareOf } from "./chart-data.ts";
 import { clientScript } from "./client-script.ts";
 import { explorations } from "./exploration.ts";
 import { firstScreen } from "./first-screen.ts";
+import { keyViews } from "./key-view.ts";
 import { type LanesInput, lanes } from "./lanes.ts";
+import { lanesScript } from "./lanes-script.ts";
 import { html, type Markup, scriptJson, trusted } from "./markup.ts";
 import { styleSheet } from "./style.ts";
 import { sweepMatrix } from "./sweep.ts";
@@ -25,6 +28,8 @@ export interface PageInput {
   readonly timeline: Timeline;
   /** Absent when the history holds nothing to draw. */
   readonly lanes: LanesInput | undefined;
+  /** Views of the keys with findings; absent when there is no more than one finding. */
+  readonly keys?: KeyViews;
   /** What of the history could not be read, in one sentence; empty when nothing. */
   readonly historyNote: string;
 }
@@ -44,22 +49,25 @@ export function page(input: PageInput): string {
   return rendered(input, 0.1);
 }
 
-function rendered({ files, timeline, lanes: laneInput, historyNote }: PageInput, share: number): string {
+function rendered(input: PageInput, share: number): string {
+  const { files, timeline, lanes: laneInput, historyNote } = input;
   const { results, faults } = files;
+  const keys = input.keys && fewer(input.keys, share);
   const { script, style } = uplot();
   const sheet = style + styleSheet;
   const title = `${verdictLine(results)} · ${visibleLine(results.store.name, 60)} · acked`;
-  const policy = `default-src 'none'; script-src ${hashOf(script)} ${hashOf(clientScript)}; style-src ${hashOf(sheet)}; base-uri 'none'; form-action 'none'`;
+  const policy = `default-src 'none'; script-src ${hashOf(script)} ${hashOf(clientScript)} ${hashOf(lanesScript)}; style-src ${hashOf(sheet)}; base-uri 'none'; form-action 'none'`;
   return html`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="${trusted(policy)}"><meta name="viewport" content="width=device-width, initial-scale=1"><meta name="referrer" content="no-referrer"><title>${title}</title>
 <style>${trusted(sheet)}</style></head><body>
 <a class="skip" href="#main">Skip to the findings</a>
 ${firstScreen(results, { faults, starts: timeline.starts })}
-<nav aria-label="Sections">${results.explorations ? html`<a href="#crash-states">Crash states</a>` : ""}${results.sweep ? html`<a href="#sweep">Sweep</a>` : ""}<a href="#times">Response times</a><a href="#distribution">Distribution</a>${laneInput ? html`<a href="#lanes">Lanes</a>` : ""}<a href="#checks">Checks</a><a href="#faults">Faults</a><a href="#store-output">Store output</a><a href="#machine">Machine</a></nav>
+<nav aria-label="Sections">${results.explorations ? html`<a href="#crash-states">Crash states</a>` : ""}${results.sweep ? html`<a href="#sweep">Sweep</a>` : ""}<a href="#times">Response times</a><a href="#distribution">Distribution</a>${laneInput ? html`<a href="#lanes">Lanes</a>` : ""}${keys ? html`<a href="#keys">Key by key</a>` : ""}<a href="#checks">Checks</a><a href="#faults">Faults</a><a href="#store-output">Store output</a><a href="#machine">Machine</a></nav>
 ${explorations(results)}
 ${sweepMatrix(results)}
 ${timeline.events === 0 ? html`<section><h2 id="times">Response times</h2><p>The history is empty: nothing was sent to the store.</p></section>` : charts(timeline, faults.length > 0)}
 ${laneInput ? lanes(thinned(laneInput, share)) : ""}
+${keys ? keyViews(keys, { faults, starts: timeline.starts }) : ""}
 ${checksTable(results)}
 ${faultsTable(results, files, share)}
 ${storeOutput(files)}
@@ -72,8 +80,16 @@ ${
 <script>${trusted(script)}</script>
 <script>${trusted(clientScript)}</script>`
 }
+<script>${trusted(lanesScript)}</script>
 </body></html>
 `.markup;
+}
+
+/** This share of the views, the first ones. */
+function fewer(views: KeyViews, share: number): KeyViews {
+  const kept = views.withFindings.slice(0, share < 0.2 ? 0 : Math.ceil(views.withFindings.length * share));
+  const keysLeftOut = views.keysLeftOut + views.withFindings.length - kept.length;
+  return { ...views, withFindings: kept, keysLeftOut };
 }
 
 /** The counterexample's operations, and this share of the others. */
@@ -133,6 +149,7 @@ function uplot(): { script: string; style: string } {
   return { script: read("uPlot.iife.min.js"), style: read("uPlot.min.css") };
 }
 
-function hashOf(inline: string): string {
+/** A script's or a style sheet's entry in the content security policy. */
+export function hashOf(inline: string): string {
   return `'sha256-${createHash("sha256").update(inline).digest("base64")}'`;
 }

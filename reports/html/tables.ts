@@ -22,7 +22,7 @@ const findingsShown = 20;
 const recordsShown = 200;
 const intervalsShown = 120;
 
-export function checksTable(results: RunResults): Markup {
+export function checksTable(results: Pick<RunResults, "checks" | "findings">): Markup {
   const rows = results.checks.map(
     (
       check,
@@ -62,7 +62,7 @@ function otherFindings(findings: readonly Finding[]): Markup {
         .slice(0, 6)
         .map((operation) => `client ${operation.process} ${asked(operation, true)} ${ended(operation)}`)
         .join(" · ")}</span></li>`,
-  )}</ol>${left > 0 ? html`<p class="quiet">… and ${counted(left, "more finding")}, in results.json.</p>` : ""}`;
+  )}</ol>${left > 0 ? html`<p class="quiet">… and ${counted(left, "more finding")}; the results as JSON hold all of them.</p>` : ""}`;
 }
 
 /** `share`: of the fault records. */
