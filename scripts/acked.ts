@@ -1,6 +1,8 @@
 #!/usr/bin/env node
 /** The command line: one subcommand a file. Parses at the edge, and turns every error into one sentence and an exit code. */
 import { Command, CommanderError } from "commander";
+import { CheckerDisagreement } from "../harness/checkers/disagreement.ts";
+import { shownText } from "../harness/history/shown-text.ts";
 import { packageVersion } from "../harness/package-root.ts";
 import { ScenarioError } from "../stores/contract.ts";
 import * as bench from "./bench.ts";
@@ -13,6 +15,7 @@ import * as gate from "./gate.ts";
 import * as list from "./list.ts";
 import * as replay from "./replay.ts";
 import * as report from "./report.ts";
+import { saveDisagreement } from "./save-disagreement.ts";
 import * as sweep from "./sweep.ts";
 
 const program = new Command("acked")
@@ -56,8 +59,12 @@ function printDocument(error: unknown, exitCode: number): void {
 function exitCodeOf(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 3;
   if (error instanceof ScenarioError) {
-    console.error(`acked: ${error.message}`);
+    console.error(`acked: ${shownText(error.message, Number.POSITIVE_INFINITY)}`);
     return 3;
+  }
+  if (error instanceof CheckerDisagreement) {
+    console.error(`acked failed: ${error.message}; ${saveDisagreement(error)}`);
+    return 4;
   }
   console.error(`acked failed: ${error instanceof Error ? error.message : String(error)}`);
   if (process.env.ACKED_DEBUG) console.error(error);

@@ -19,8 +19,11 @@ import { type Measurable, ScenarioError, type Store } from "../stores/contract.t
 import { findStore } from "../stores/index.ts";
 import { bundledPostgresMeasurable, postgresAt } from "../stores/postgres/measured.ts";
 import { ramlogStore } from "../stores/ramlog/store.ts";
+import { registerChecker } from "./bench-checker.ts";
 import { registerExplore } from "./bench-explore.ts";
 import { registerOverhead } from "./bench-overhead.ts";
+import { registerSearch } from "./bench-search.ts";
+import { registerTransactions } from "./bench-transactions.ts";
 import { onInterruption } from "./interruption.ts";
 import { seed, wholeNumber } from "./options.ts";
 import { measurePieces } from "./pieces.ts";
@@ -62,8 +65,11 @@ export function register(program: Command): void {
     if (flags.onlyPieces) await showPieces(flags);
     else await benchStores("bench", ["ramlog", "postgres"], flags);
   });
+  registerChecker(command);
   registerExplore(command);
   registerOverhead(command);
+  registerSearch(command);
+  registerTransactions(command);
 }
 
 /** The flags that bench and compare share. */

@@ -104,7 +104,7 @@ describe("an option that makes no sense ends with one sentence and exit 3", () =
     ["unknown command", ["frobnicate"], /unknown command/],
     ["check without a model", ["check", "a-file"], /--model/],
     ["check of a missing file", ["check", "gone.jsonl", "--model", "kv"], /there is no file gone\.jsonl/],
-    ["check with an unknown model", ["check", "a-file", "--model", "nope"], /no workload "nope"/],
+    ["check with an unknown model", ["check", "a-file", "--model", "nope"], /no model "nope"/],
     ["replay of what is no run", ["replay", "."], /no run directory/],
     ["report of what is no run", ["report", "gone"], /no run directory/],
     ["gate with an unknown option", ["gate", "--bogus"], /unknown option/],

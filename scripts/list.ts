@@ -1,6 +1,8 @@
-/** `acked list`: the stores, workloads and faults there are, from the registries, so that it cannot drift. */
+/** `acked list`: the stores, workloads, checks, formats and faults there are, from the registries, so that it cannot drift. */
 import type { Command } from "commander";
 import { faults } from "../faults/index.ts";
+import { historyChecks } from "../harness/checkers/index.ts";
+import { historyFormats } from "../harness/history/formats/index.ts";
 import { detectMachine } from "../harness/machine.ts";
 import { stores } from "../stores/index.ts";
 import { ramlog } from "../stores/ramlog/store.ts";
@@ -9,7 +11,7 @@ import { workloads } from "../workloads/index.ts";
 export function register(program: Command): void {
   program
     .command("list")
-    .description("the stores, workloads and faults there are")
+    .description("the stores, workloads, checks, formats of histories and faults there are")
     .action(async () => {
       console.log("stores (--store)");
       for (const store of stores) {
@@ -20,6 +22,11 @@ export function register(program: Command): void {
       line("'resp:CMD …'", "any program that speaks RESP; {port} and {dir} are filled in");
       console.log("\nworkloads (--workload)");
       for (const workload of workloads) line(workload.name, workload.summary);
+      console.log("\nchecks of saved histories (check --model)");
+      for (const check of historyChecks) line(check.name, check.summary);
+      line("./module.mjs", "a model of yours: a record of pure functions, exported by default");
+      console.log("\nformats of histories (check --format, report --export)");
+      for (const format of historyFormats) line(format.name, format.summary);
       console.log("\nfaults (--fault)");
       const machine = detectMachine();
       for (const fault of faults) {

@@ -1,4 +1,5 @@
 /** Option parsers that several commands share. Each throws commander's InvalidArgumentError with one sentence. */
+import { statSync } from "node:fs";
 import { InvalidArgumentError } from "commander";
 
 /** A comma list that may be given repeatedly. */
@@ -26,4 +27,10 @@ export function wholeNumber(min: number, max: number): (text: string) => number 
     }
     return value;
   };
+}
+
+/** Whether two paths lead to one file, links followed. */
+export function isSameFile(a: string, b: string): boolean {
+  const [one, other] = [a, b].map((path) => statSync(path, { throwIfNoEntry: false }));
+  return one !== undefined && other !== undefined && one.dev === other.dev && one.ino === other.ino;
 }

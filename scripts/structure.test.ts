@@ -66,7 +66,7 @@ describe("the tree", () => {
 
   it("has no dead files: everything is reached from a command, an export, a child program or a test", () => {
     const programs =
-      /(^|\/)(main|null-server|explore-worker|exercise|namespace|recoverable)\.ts$|\/fixtures\/|\.test\.ts$/;
+      /(^|\/)(main|null-server|explore-worker|search-worker|exercise|namespace|recoverable)\.ts$|\/fixtures\/|\.test\.ts$/;
     const entries = ["scripts/acked.ts", ...packageEntries(), "scripts/vitest-setup.ts"];
     const roots = files.filter((file) => entries.includes(file) || programs.test(file));
     expect(entries.filter((entry) => !files.includes(entry))).toEqual([]);
