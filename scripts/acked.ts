@@ -1,22 +1,11 @@
 #!/usr/bin/env node
-/** The command line: one subcommand a file. Parses at the edge, and turns every error into one sentence and an exit code. */
+/** The command line: one subcommand a file, loaded when asked for. Parses at the edge, and turns every error into one sentence and an exit code. */
 import { Command, CommanderError } from "commander";
 import { CheckerDisagreement } from "../harness/checkers/disagreement.ts";
 import { shownText } from "../harness/history/shown-text.ts";
 import { packageVersion } from "../harness/package-root.ts";
 import { ScenarioError } from "../stores/contract.ts";
-import * as bench from "./bench.ts";
-import * as chaos from "./chaos.ts";
-import * as check from "./check.ts";
-import * as compare from "./compare.ts";
-import * as doctor from "./doctor.ts";
-import * as explore from "./explore.ts";
-import * as gate from "./gate.ts";
-import * as list from "./list.ts";
-import * as replay from "./replay.ts";
-import * as report from "./report.ts";
 import { saveDisagreement } from "./save-disagreement.ts";
-import * as sweep from "./sweep.ts";
 
 const program = new Command("acked")
   .description(
@@ -26,8 +15,23 @@ const program = new Command("acked")
   .showHelpAfterError(false)
   .configureOutput({ outputError: (text, write) => write(`acked: ${text.replace(/^error: /, "")}`) })
   .exitOverride();
-for (const command of [chaos, explore, sweep, bench, compare, gate, check, replay, report, list, doctor])
-  command.register(program);
+
+/** In the order of the help. One that is named is the only one loaded: loading all takes most of a second. */
+const commands = {
+  chaos: () => import("./chaos.ts"),
+  explore: () => import("./explore.ts"),
+  sweep: () => import("./sweep.ts"),
+  bench: () => import("./bench.ts"),
+  compare: () => import("./compare.ts"),
+  gate: () => import("./gate.ts"),
+  check: () => import("./check.ts"),
+  replay: () => import("./replay.ts"),
+  report: () => import("./report.ts"),
+  list: () => import("./list.ts"),
+  doctor: () => import("./doctor.ts"),
+};
+const named = Object.entries(commands).filter(([name]) => name === process.argv[2]);
+for (const [, load] of named.length > 0 ? named : Object.entries(commands)) (await load()).register(program);
 for (const command of program.commands) command.exitOverride();
 
 /** ms after a failure within which everything of ours must have been let go of; then acked ends all the same. */

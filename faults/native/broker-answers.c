@@ -26,7 +26,9 @@ struct kept {
 static struct kept kept[KEPT];
 static int kept_now;
 static int kept_next;
+static struct being_made *all_being_made;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t one_left = PTHREAD_COND_INITIALIZER;
 
 static void forget(struct kept *one) {
   if (one->tid == 0) return;
@@ -47,6 +49,30 @@ static void keep(const struct target *target, const struct seccomp_data *data, c
 
 static bool is_same_call(const struct seccomp_data *one, const struct seccomp_data *other) {
   return one->nr == other->nr && memcmp(one->args, other->args, sizeof one->args) == 0;
+}
+
+static bool is_being_made(pid_t tid, const struct seccomp_data *data) {
+  for (const struct being_made *each = all_being_made; each; each = each->next)
+    if (each->tid == tid && is_same_call(each->data, data)) return true;
+  return false;
+}
+
+void enter_call(struct being_made *call, const struct target *target, const struct seccomp_data *data) {
+  *call = (struct being_made){.tid = target->tid, .data = data};
+  pthread_mutex_lock(&lock);
+  while (is_being_made(call->tid, data)) pthread_cond_wait(&one_left, &lock);
+  call->next = all_being_made;
+  all_being_made = call;
+  pthread_mutex_unlock(&lock);
+}
+
+void leave_call(struct being_made *call) {
+  pthread_mutex_lock(&lock);
+  struct being_made **link = &all_being_made;
+  while (*link != call) link = &(*link)->next;
+  *link = call->next;
+  pthread_cond_broadcast(&one_left);
+  pthread_mutex_unlock(&lock);
 }
 
 bool find_kept_answer(const struct target *target, const struct seccomp_data *data, struct answer *answer) {

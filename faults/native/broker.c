@@ -234,8 +234,11 @@ static void serve(const struct seccomp_notif *notification) {
   if (notification->data.arch != AUDIT_ARCH_AARCH64) return refuse_architecture(notification->data.arch);
 #endif
   struct answer answer;
+  struct being_made call;
+  enter_call(&call, &target, &notification->data);
   if (!find_kept_answer(&target, &notification->data, &answer)) answer = make_call(&target, &notification->data);
   give_answer(&target, &notification->data, &answer);
+  leave_call(&call);
 }
 
 /* Some process, or zombie, still has the filter. */
