@@ -48,7 +48,7 @@ async function traced(name: string): Promise<string> {
 }
 
 async function explored(runDir: string, store: Store, stopAtFirst = false) {
-  const about = { runDir, store, profile: "ext4-ordered", seed: 1, seconds: 25, runsDir: scratch };
+  const about = { runDir, store, profile: "ext4-ordered", seed: 1, seconds: 12, runsDir: scratch };
   return explore({ ...about, stopAtFirst });
 }
 
