@@ -119,6 +119,7 @@ static int respond_with_descriptor(const struct target *target, const struct ans
 }
 
 void give_answer(const struct target *target, const struct seccomp_data *data, const struct answer *answer) {
+  if (answer->how == NOT_MADE) return;
   if (answer->how == LET_THROUGH) {
     respond(target, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE);
     return;

@@ -27,6 +27,9 @@ static struct answer let_through(void) { return (struct answer){.how = LET_THROU
 
 static struct answer returned(int64_t value) { return (struct answer){.how = RETURN, .value = value}; }
 
+/* Nobody waits for it any more: if it comes again, it is to be made then. */
+static struct answer not_made(void) { return (struct answer){.how = NOT_MADE, .value = -EINTR}; }
+
 /* What a descriptor of the target is, with one of our own for it. */
 struct taken {
   int fd; /* or -errno */
@@ -84,7 +87,7 @@ static struct answer write_parts(const struct target *target, const struct secco
   size_t length;
   void *bytes = gather(target, parts, count, &length, &error);
   if (!bytes) return returned(-error);
-  if (!still_waiting(target)) return returned(-EINTR);
+  if (!still_waiting(target)) return not_made();
   struct iovec whole = {.iov_base = bytes, .iov_len = length};
   struct transfer transfer = {.fd = taken->fd,
                               .parts = &whole,
@@ -147,7 +150,7 @@ static struct answer send_message(const struct target *target, struct taken *tak
   size_t length;
   void *bytes = gather(target, parts, count, &length, &error);
   if (!bytes) return returned(-error);
-  if (!still_waiting(target)) return returned(-EINTR);
+  if (!still_waiting(target)) return not_made();
   struct iovec whole = {.iov_base = bytes, .iov_len = length};
   struct msghdr message = {.msg_iov = &whole, .msg_iovlen = 1};
   struct answer answer = returned(acked_send(taken->fd, &message, flags | MSG_NOSIGNAL));

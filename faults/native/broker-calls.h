@@ -18,7 +18,7 @@
 
 /* What the waiting call is told. */
 struct answer {
-  enum { LET_THROUGH, RETURN, GIVE_DESCRIPTOR } how;
+  enum { LET_THROUGH, RETURN, GIVE_DESCRIPTOR, NOT_MADE } how;
   int64_t value;    /* RETURN: a result or -errno; GIVE_DESCRIPTOR: this process's, to be closed once given */
   bool close_on_exec;
   bool broken_pipe; /* the thread is owed a SIGPIPE */
