@@ -25,7 +25,7 @@ const firstSeed = 1;
  */
 const runsAtMost = 3;
 /** ms for one bug; a machine that does nothing else needs a tenth of it. */
-const deadlineMs = 150_000;
+const deadlineMs = 240_000;
 let runsDir = "";
 
 beforeAll(() => {
@@ -91,7 +91,7 @@ describe.skipIf(!traceable)("a planted bug is caught in the crash states of a tr
           const { findings } = await exploreUnder(other, { seconds: 4 });
           expect(findings).toEqual([]);
         }
-        const results = await exploreUnder(profile, { seconds: 30, stopAtFirst: true });
+        const results = await exploreUnder(profile, { seconds: 45, stopAtFirst: true });
         found = oneOf(bug.finding, results.findings);
         // What is found must name the bug: another kind is wrong in any run.
         if (!found) expect(results.findings.map((one) => one.kind)).toEqual([]);
@@ -149,7 +149,7 @@ describe.skipIf(!traceable)("and the opposite", () => {
   test.each(modes)("ramlog in mode %s shows nothing", { timeout: deadlineMs }, async (durability) => {
     const exploreUnder = await traced("ramlog", undefined, durability);
     for (const profile of ["ext4-ordered", "posix-strict"]) {
-      const { findings } = await exploreUnder(profile, { seconds: 2 });
+      const { findings } = await exploreUnder(profile, { seconds: 4 });
       expect(findings).toEqual([]);
     }
   });
