@@ -1,6 +1,7 @@
 /**
- * Every store with a planted bug is caught, by the kind of finding that names its bug, with a fixed plan. An exit code
- * would not do: a harness that finds something else by accident has not found the bug.
+ * A store with a planted bug is caught, by the kind of finding that names its bug, with a fixed plan. An exit code would not
+ * do: a harness that finds something else by accident has not found the bug. Here is one bug of each way of being caught
+ * (no crash, a crash, damaged files); the gate (scripts/gate.ts) catches every one there is.
  */
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -41,11 +42,18 @@ if (!withInterposer && process.env.ACKED_REQUIRE?.includes("compiler")) {
   throw new Error("ACKED_REQUIRE asks for a compiler, and there is none");
 }
 
+/** The canary, one that needs no fault, one that a crash shows, and one that damage at rest shows. */
+const examples = [
+  "broken/never-syncs",
+  "broken/non-atomic-cas",
+  "broken/drops-last-record",
+  "broken/skips-damaged",
+];
+
 describe("a planted bug is caught by the finding that names it", () => {
   for (const store of brokenStores) {
-    const { bug, finding, workloads, faults, explore, sweep } = store.plantedBug!;
-    // Shows after power loss only, and is looked for there: explore/planted-crash-bugs.test.ts.
-    if (explore || sweep) continue;
+    if (!examples.includes(store.name)) continue;
+    const { bug, finding, workloads, faults } = store.plantedBug!;
     test.skipIf(!withInterposer)(`${store.name}: ${bug}`, async () => {
       const results = await runOnce(store.name, {
         store: store.name,

@@ -37,7 +37,7 @@ function smaller(finding: Finding, budgetMs: number) {
 }
 
 test("a finding that needs no fault is left with none, one workload, and a run that can be replayed", async () => {
-  const plan = await smaller(found("lost-update"), 20_000);
+  const plan = await smaller(found("lost-update"), 40_000);
   expect(plan!.faultsBefore).toBeGreaterThan(5);
   expect(plan!.faults).toBe(0);
   expect(plan!.scenario).toMatchObject({
@@ -47,7 +47,7 @@ test("a finding that needs no fault is left with none, one workload, and a run t
   expect(plan!.results.findings.map(({ kind }) => kind)).toContain("lost-update");
   expect(plan!.results.replay).toBe(`acked replay ${join(directory.path, "smaller")}`);
   expect(existsSync(plan!.directory.scenarioFile)).toBe(true);
-}, 40_000);
+}, 90_000);
 
 test("a finding that never comes back is not made smaller, and no trial is left behind", async () => {
   expect(await smaller(found("negative-balance"), 1500)).toBeUndefined();

@@ -1,8 +1,8 @@
 /**
- * Every planted bug that only power loss shows is caught, by a kind of finding that names it: in the crash states of one
- * traced run under the profile that shows it, or in a sweep; and it is not seen under a profile, or with a fault, that
- * hides it. How many states or trials and how many seconds that took is printed. ramlog itself, explored the same way,
- * shows nothing.
+ * Planted bugs that only power loss shows are caught, by a kind of finding that names them: in the crash states of one
+ * traced run under the profile that shows it, or in a sweep; and they are not seen under a profile, or with a fault, that
+ * hides them. Here are those that something hides; the gate (scripts/gate.ts) catches every one there is. How many states or
+ * trials and how many seconds that took is printed. ramlog itself, explored the same way, shows nothing.
  */
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -79,10 +79,10 @@ describe.skipIf(!traceable)("a planted bug is caught in the crash states of a tr
 
   for (const store of brokenStores) {
     const bug = store.plantedBug!;
-    if (!bug.explore) continue;
-    const { profile, notUnder = [] } = bug.explore;
-    const elsewhere = notUnder.length > 0 ? `, and not under ${notUnder.join(" or ")}` : "";
-    test(`${store.name}, under ${profile}${elsewhere}: ${bug.bug}`, { timeout: deadlineMs }, async () => {
+    const { profile, notUnder = [] } = bug.explore ?? {};
+    if (profile === undefined || notUnder.length === 0) continue;
+    const elsewhere = `and not under ${notUnder.join(" or ")}`;
+    test(`${store.name}, under ${profile}, ${elsewhere}: ${bug.bug}`, { timeout: deadlineMs }, async () => {
       let found: CrashStateFinding | undefined;
       let run = 0;
       while (!found && ++run <= runsAtMost) {
