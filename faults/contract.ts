@@ -6,7 +6,8 @@
  * A seed is expanded once into a concrete plan (plain JSON), saved in `scenario.json`, and never derived again.
  */
 import type { Arbitrary } from "fast-check";
-import type { Store } from "../stores/contract.ts";
+import type { MemberPort } from "../stores/cluster-contract.ts";
+import type { Endpoint, Launch, Store } from "../stores/contract.ts";
 
 /** Plain JSON: everything that was drawn at random for one fault. */
 export type FaultParameters = Readonly<Record<string, string | number | boolean>>;
@@ -144,6 +145,101 @@ export interface LinkFault {
   touched(): number;
   /** Ends this fault; idempotent. */
   heal(): void;
+}
+
+/** A directed link: what `from` sends to `to`. Names of members (`n1`) or of clients (`c0`). */
+export interface DirectedLink {
+  readonly from: string;
+  readonly to: string;
+}
+
+/** What is wrong with a directed link. Connections that are established and new ones meet it alike. */
+export type LinkCondition =
+  /** What is sent is lost without a word, and retransmitted until the link heals. New connections hang. */
+  | { readonly does: "drop" }
+  /** New connections are refused or unreachable at once; established ones are reset. */
+  | { readonly does: "refuse" }
+  /** Everything arrives `delayMs` later, and up to `jitterMs` more, drawn from `seed`, in order. */
+  | { readonly does: "delay"; readonly delayMs: number; readonly jitterMs: number; readonly seed: number }
+  /** No more than so many bytes pass in a second. */
+  | { readonly does: "limit"; readonly bytesPerSecond: number }
+  /** So many more bytes pass; then the connection that carries the next is reset, in mid-message; once. */
+  | { readonly does: "cut"; readonly afterBytes: number };
+
+/** What a directed link has carried since the network was made. */
+export interface LinkTraffic {
+  readonly connections: number;
+  readonly bytes: number;
+}
+
+/**
+ * The network between the members of one cluster and its clients. Two mechanisms, one behaviour: user-space proxies, and
+ * network namespaces below TCP (root). Faults overlap; each is counted and healed on its own.
+ */
+export interface Network {
+  readonly mechanism: "proxies" | "namespaces";
+  /** The conditions that this mechanism can bring about here. */
+  readonly can: ReadonlySet<LinkCondition["does"]>;
+  /** Gives a member its addresses, one a purpose. Listening ports of proxies change with `moved`. */
+  addMember(name: string, purposes: readonly string[]): Promise<Readonly<Record<string, MemberPort>>>;
+  /** New listening ports for a member's next start; where it is reached stays. Without proxies: the same again. */
+  moved(name: string): Promise<Readonly<Record<string, MemberPort>>>;
+  /** Adds a client with a link of its own to every member. */
+  addClient(name: string): Promise<void>;
+  /** Where that client reaches that member's port. */
+  clientEndpoint(client: string, member: string, purpose: string): Endpoint;
+  /** The same program, run as that member: in its namespace, where there are any. */
+  launchAs(member: string, launch: Launch): Launch;
+  /** Resolves when the condition is in force on every one of these links. */
+  put(links: readonly DirectedLink[], condition: LinkCondition): Promise<ClusterInjection>;
+  /** Ends every fault in force; resolves when all links are whole. */
+  heal(): Promise<void>;
+  /** What each directed link has carried: a link that never carried anything was not tested. */
+  traffic(): ReadonlyMap<string, LinkTraffic>;
+  /** One sentence for each thing that went wrong with the network itself; a run that has any is no pass. */
+  failures(): readonly string[];
+  /** Heals, closes, removes. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** A fault in force on a cluster. */
+export interface ClusterInjection {
+  /** Evidence that it took effect, as plain JSON; `undefined` while it has not. Kept after `heal`. */
+  fired(): Readonly<Record<string, unknown>> | undefined;
+  /** Ends it; resolves when it is no longer in force. Idempotent, never rejects. */
+  heal(): Promise<void>;
+}
+
+/** Everything a fault of a cluster's network may act on. */
+export interface NetworkTarget {
+  readonly network: Network;
+  /** In order. */
+  readonly members: readonly string[];
+  readonly clients: readonly string[];
+  /** The member that leads at this moment, as far as is known. */
+  readonly leader: string | undefined;
+}
+
+/** A fault of a cluster's network: a shape of links, and what is wrong with them. */
+export interface NetworkFault {
+  /** The name used by `--fault`. */
+  readonly name: string;
+  /** One sentence for `acked list`. */
+  readonly summary: string;
+  /** Why a run that names no faults leaves it out; absent: it is among the defaults. */
+  readonly onlyWhenAsked?: string;
+  /** Why these members or this mechanism cannot have it. */
+  unavailable(members: number, network: Network["mechanism"], can: Network["can"]): string | undefined;
+  /** Concrete parameters, plain JSON, with `durationMs`. Whom it strikes is drawn as a number, or is `leader`. */
+  parameters(members: number): Arbitrary<FaultParameters>;
+  /** The links that it strikes: pure. */
+  links(parameters: FaultParameters, target: Omit<NetworkTarget, "network">): readonly DirectedLink[];
+  inject(parameters: FaultParameters, target: NetworkTarget): Promise<ClusterInjection>;
+}
+
+/** The name of a directed link in traffic, results and reports: `n1>n2`. */
+export function linkName({ from, to }: DirectedLink): string {
+  return `${from}>${to}`;
 }
 
 /** A store process the nemesis can act on. */

@@ -238,3 +238,60 @@ export interface Percentiles {
   readonly p999: number;
   readonly max: number;
 }
+
+/** From when to when, in ns since the run's start. */
+export interface Span {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** One fault that acted on a cluster, and how long it took to serve again. */
+export interface ClusterFaultSpan extends Span {
+  readonly fault: string;
+  /** A member, or the directed links it acted on (`n1>n2`). */
+  readonly target: string;
+  readonly links: readonly string[];
+  /** Evidence; absent when it has not fired. */
+  readonly evidence?: Readonly<Record<string, unknown>>;
+  /** ms from the moment it healed until a write was acknowledged; absent when none was before the next fault. */
+  readonly servingAgainMs?: number;
+  /** ms of it during which no operation at all was acknowledged. */
+  readonly unavailableMs: number;
+}
+
+/** What a run of a cluster showed, for its lanes in the report. */
+export interface ClusterResults {
+  readonly members: readonly string[];
+  readonly network: "proxies" | "namespaces";
+  /** Who led, as the members themselves said when they were asked, every 100 ms or so. */
+  readonly leaders: readonly (Span & { readonly member: string; readonly term?: number })[];
+  /** `down`: no process; `paused`; `starting`. Otherwise it ran. */
+  readonly memberStates: readonly (Span & {
+    readonly member: string;
+    readonly state: "down" | "paused" | "starting";
+  })[];
+  readonly faults: readonly ClusterFaultSpan[];
+  /** Equal slices of the run: operations acknowledged, failed and unknown in each. */
+  readonly availability: readonly (Span & {
+    readonly ok: number;
+    readonly fail: number;
+    readonly info: number;
+  })[];
+  /** Phases: `storm` with faults, `calm` in which it must serve again, `reads` of every member. */
+  readonly phases: readonly (Span & { readonly phase: "storm" | "calm" | "reads"; readonly round: number })[];
+  /** Bytes and connections that each directed link has carried. */
+  readonly traffic: Readonly<Record<string, { readonly connections: number; readonly bytes: number }>>;
+  readonly measured: ClusterMeasured;
+}
+
+/** What was measured, whether or not it is held against the store. */
+export interface ClusterMeasured {
+  /** Acknowledged writes that no member has at the end, of how many acknowledged; and over how many ms they were acknowledged. */
+  readonly lostAcknowledged: { readonly count: number; readonly of: number; readonly spanMs: number };
+  /** Reads that returned what had been overwritten before they were sent; the oldest by ms. */
+  readonly staleReads: { readonly count: number; readonly of: number; readonly oldestMs: number };
+  /** Times at which two members acknowledged writes as leaders at once. */
+  readonly splitBrain: readonly (Span & { readonly members: readonly string[]; readonly writes: number })[];
+  /** Sentences about what contradicts linearizability where it was not promised. */
+  readonly observed: readonly string[];
+}

@@ -3,6 +3,7 @@
  * Everything else (processes, faults, clients, checking) belongs to acked. An extra power is a separate optional
  * member, never a method that throws.
  */
+import type { Clustered } from "./cluster-contract.ts";
 
 /** When an acknowledged write is on disk. `interval`: synced every `intervalMs`. `none`: snapshots only. */
 export type Durability =
@@ -124,7 +125,14 @@ export interface Client {
 }
 
 /** What a client of this store can express; workloads ask for them. */
-export const capabilities = ["registers", "compare-and-set", "deletes", "lists", "transactions"] as const;
+export const capabilities = [
+  "registers",
+  "compare-and-set",
+  "deletes",
+  "lists",
+  "sets",
+  "transactions",
+] as const;
 export type Capability = (typeof capabilities)[number];
 
 /**
@@ -163,6 +171,8 @@ export interface Store {
   readonly interposable?: boolean;
   /** The planted bug, for `stores/broken/*`: what is wrong, and the finding that must name it. */
   readonly plantedBug?: PlantedBug;
+  /** It runs as a cluster of several members, and only so: `launch` and `connect` then are one member's alone. */
+  readonly clustered?: Clustered;
 }
 
 /** A deliberate bug and how it must be found. */

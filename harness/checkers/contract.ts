@@ -87,6 +87,10 @@ export const findingKinds = [
   "unique-violated",
   /** A value that must only grow went back. */
   "went-backwards",
+  /** Two members of a cluster acknowledged writes as its leader at once. */
+  "split-brain",
+  /** A cluster did not serve again by the deadline after every fault had healed. */
+  "did-not-heal",
 ] as const;
 
 export type FindingKind = (typeof findingKinds)[number];
