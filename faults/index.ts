@@ -65,6 +65,7 @@ export {
 } from "./front-ends/trace-file.ts";
 export { type FaultLife, Nemesis } from "./nemesis.ts";
 export { createLink } from "./network/proxy.ts";
+export { createProxyNetwork, type ProxyNetworkOptions } from "./network/proxy-network.ts";
 
 /** Every fault that can be named. */
 export const faults: readonly Fault[] = [
