@@ -10,7 +10,7 @@ import { rolledBackFile } from "./at-rest/rolled-back-file.ts";
 import { swappedFiles } from "./at-rest/swapped-files.ts";
 import { truncatedTail } from "./at-rest/truncated-tail.ts";
 import { zeroPage } from "./at-rest/zero-page.ts";
-import type { Fault } from "./contract.ts";
+import type { Fault, NetworkFault } from "./contract.ts";
 import { bitFlipWrite } from "./disk/bit-flip-write.ts";
 import { corruptRead } from "./disk/corrupt-read.ts";
 import { diskFull } from "./disk/disk-full.ts";
@@ -38,6 +38,17 @@ import { writebackError } from "./disk/writeback-error.ts";
 import { cut } from "./network/cut.ts";
 import { delay } from "./network/delay.ts";
 import { partition } from "./network/partition.ts";
+import {
+  bridgeFault,
+  clientPartition,
+  halvesFault,
+  isolate,
+  isolateLeader,
+  oneWayFault,
+  randomLinksFault,
+  ring,
+} from "./network/partition-shapes.ts";
+import { cutLink, limitedLink, refuseLinks, slowLink } from "./network/troubled-links.ts";
 import { kill } from "./process/kill.ts";
 import { pause } from "./process/pause.ts";
 import { powerLoss } from "./process/power-loss.ts";
@@ -109,16 +120,49 @@ export const faults: readonly Fault[] = [
   swappedFiles,
 ];
 
+/** Every fault of a cluster's network that can be named. */
+export const networkFaults: readonly NetworkFault[] = [
+  isolate,
+  isolateLeader,
+  halvesFault,
+  ring,
+  bridgeFault,
+  oneWayFault,
+  randomLinksFault,
+  clientPartition,
+  slowLink,
+  limitedLink,
+  cutLink,
+  refuseLinks,
+];
+
 /**
  * The faults of these names, in their order, each once.
  *
  * @throws ScenarioError for a name that is not known; it lists those that are.
  */
 export function findFaults(names: readonly string[]): Fault[] {
+  return findByName("fault", faults, names);
+}
+
+/**
+ * The faults of a cluster's network of these names, in their order, each once.
+ *
+ * @throws ScenarioError for a name that is not known; it lists those that are.
+ */
+export function findNetworkFaults(names: readonly string[]): NetworkFault[] {
+  return findByName("fault of a cluster's network", networkFaults, names);
+}
+
+function findByName<F extends { readonly name: string }>(
+  what: string,
+  registry: readonly F[],
+  names: readonly string[],
+): F[] {
   return [...new Set(names)].map((name) => {
-    const fault = faults.find((one) => one.name === name);
+    const fault = registry.find((one) => one.name === name);
     if (fault) return fault;
-    const known = faults.map((one) => one.name);
-    throw unknownName("fault", name, known, ", or none");
+    const known = registry.map((one) => one.name);
+    throw unknownName(what, name, known, ", or none");
   });
 }

@@ -26,7 +26,7 @@ describe("a connection between members", () => {
   it("that a grandchild of the member made, is on the member's link", async () => {
     cluster.peer("n1").order({ do: "fork" });
     await cluster.open("n1", "n2");
-    expect(connectionsOf("n1>n2")).toBe(1);
+    await expect.poll(() => connectionsOf("n1>n2"), soon).toBe(1);
   });
 
   it("is attributed each on its own when many come at once", async () => {
@@ -35,7 +35,9 @@ describe("a connection between members", () => {
     ) as [End[], End[]];
     await expect.poll(() => cluster.peer("n1").incoming().length, soon).toBe(30);
     await expect.poll(() => cluster.peer("n2").incoming().length, soon).toBe(30);
-    expect([connectionsOf("n1>n2"), connectionsOf("n2>n1")]).toEqual([from1.length, from2.length]);
+    await expect
+      .poll(() => [connectionsOf("n1>n2"), connectionsOf("n2>n1")], soon)
+      .toEqual([from1.length, from2.length]);
     expect(cluster.network.failures()).toEqual([]);
   });
 
@@ -50,7 +52,7 @@ describe("a connection between members", () => {
   it("from a process that is nobody's passes and is counted as outside", async () => {
     processesOf = (member) => (member === "n1" ? [] : cluster.processesOf(member));
     await cluster.open("n1", "n2");
-    expect([connectionsOf("outside>n2"), connectionsOf("n1>n2")]).toEqual([1, 0]);
+    await expect.poll(() => [connectionsOf("outside>n2"), connectionsOf("n1>n2")], soon).toEqual([1, 0]);
   });
 
   it("that its caller closed before it could be attributed never reaches the node, and is no failure", async () => {
