@@ -21,6 +21,7 @@ import { bundledPostgresMeasurable, postgresAt } from "../stores/postgres/measur
 import { ramlogStore } from "../stores/ramlog/store.ts";
 import { registerChecker } from "./bench-checker.ts";
 import { registerExplore } from "./bench-explore.ts";
+import { registerNetwork } from "./bench-network.ts";
 import { registerOverhead } from "./bench-overhead.ts";
 import { registerSearch } from "./bench-search.ts";
 import { registerTransactions } from "./bench-transactions.ts";
@@ -67,6 +68,7 @@ export function register(program: Command): void {
   });
   registerChecker(command);
   registerExplore(command);
+  registerNetwork(command);
   registerOverhead(command);
   registerSearch(command);
   registerTransactions(command);
