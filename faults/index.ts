@@ -75,6 +75,8 @@ export {
   type TraceFile,
 } from "./front-ends/trace-file.ts";
 export { type FaultLife, Nemesis } from "./nemesis.ts";
+export { namespacesUnavailable } from "./network/iproute.ts";
+export { createNamespaceNetwork, removeLeftNamespaces } from "./network/namespaces.ts";
 export { createLink } from "./network/proxy.ts";
 export { createProxyNetwork, type ProxyNetworkOptions } from "./network/proxy-network.ts";
 

@@ -91,7 +91,9 @@ class Connection {
     this.#back.readFrom(node);
     this.#forth.writeTo(node);
     node.once("connect", () => {
-      forth.connectionsMade += 1;
+      // Where a handshake can take long, a later incarnation may have answered it: it gets nothing of this.
+      if (this.#options.target() !== this.#endpoint) this.reset();
+      else forth.connectionsMade += 1;
     });
     node.once("error", (error: NodeJS.ErrnoException) => {
       if (isOurs(error)) onTrouble(error);
