@@ -133,7 +133,7 @@ export class LiveLink {
       const { bytesPerSecond } = one.condition;
       refill(one, bytesPerSecond);
       allowed = Math.min(allowed, Math.floor(one.tokens));
-      const wanted = Math.min(bytes, bucketBytes(bytesPerSecond) / 2);
+      const wanted = Math.max(1, Math.min(bytes, bucketBytes(bytesPerSecond) / 2));
       waitMs = Math.max(waitMs, ((wanted - one.tokens) * 1000) / bytesPerSecond);
     }
     return { bytes: allowed, waitMs };
