@@ -114,6 +114,18 @@ export interface DiskControl {
   processesInside(): number;
 }
 
+/** The live control of the wall clock that one node's processes read. The monotonic clock is never touched. */
+export interface ClockControl {
+  /** From now on it is so many ms ahead (negative: behind) of the machine's, and gains so many millionths. */
+  skew(shiftMs: number, ratePpm: number): void;
+  /** The machine's own clock again. */
+  straighten(): void;
+  /** How often a process of the node has read a skewed clock: proof that it took effect. */
+  readings(): number;
+  /** How many processes have loaded the library: proof that it is really inside. */
+  processesInside(): number;
+}
+
 export interface ArmedRule {
   readonly rule: DiskRule;
   /** `undefined` until it has fired. */
@@ -265,6 +277,8 @@ export interface FaultTarget {
   readonly links: readonly Link[];
   /** Absent when there is no interposer here. */
   readonly disk?: DiskControl;
+  /** Absent when the node's processes were started without the library of the skewed clock. */
+  readonly clock?: ClockControl;
   /** A copy of the data directory as it was at an earlier stop; only for faults that say `needsEarlierFiles`. */
   readonly earlierDir?: string;
 }

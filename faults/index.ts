@@ -65,6 +65,7 @@ export {
 } from "./front-ends/broker.ts";
 export { type BrokerCost, measureBrokerCost } from "./front-ends/broker-cost.ts";
 export { buildPowerCut } from "./front-ends/build-power-cut.ts";
+export { buildClock, createSkewedClock, type SkewedClock } from "./front-ends/clock.ts";
 export { buildInterposer, createDiskControl } from "./front-ends/interposer.ts";
 export { type CallCost, measureOverhead, type Overhead } from "./front-ends/overhead.ts";
 export {
@@ -79,6 +80,9 @@ export { namespacesUnavailable } from "./network/iproute.ts";
 export { createNamespaceNetwork, removeLeftNamespaces } from "./network/namespaces.ts";
 export { createLink } from "./network/proxy.ts";
 export { createProxyNetwork, type ProxyNetworkOptions } from "./network/proxy-network.ts";
+
+/** Not in the registry below: it needs `FaultTarget.clock`, which a run of a single node does not give. */
+export { clockSkew } from "./process/clock-skew.ts";
 
 /** Every fault that can be named. */
 export const faults: readonly Fault[] = [

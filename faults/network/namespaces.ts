@@ -209,9 +209,22 @@ class NamespaceNetwork implements Network {
     return endpoint;
   }
 
+  /**
+   * `launch` with its whole environment: what is to be preloaded into the program is not preloaded into the commands that
+   * start it, or they would be taken for the store.
+   */
   launchAs(name: string, launch: Launch): Launch {
-    const inside = ["netns", "exec", this.#member(name).namespace!, launch.program, ...launch.args];
-    return { ...launch, program: pathOf("ip") ?? "ip", args: inside };
+    const { LD_PRELOAD: preloaded, ...env } = launch.env ?? {};
+    const preload = preloaded === undefined ? [] : ["env", `LD_PRELOAD=${preloaded}`];
+    const inside = [
+      "netns",
+      "exec",
+      this.#member(name).namespace!,
+      ...preload,
+      launch.program,
+      ...launch.args,
+    ];
+    return { ...launch, program: pathOf("ip") ?? "ip", args: inside, ...(launch.env ? { env } : {}) };
   }
 
   async put(links: readonly DirectedLink[], condition: LinkCondition): Promise<ClusterInjection> {
@@ -221,13 +234,15 @@ class NamespaceNetwork implements Network {
     for (const link of distinct) this.#shaped(link);
     const injection =
       condition.does === "refuse" ? await this.#refuse(distinct) : await this.#shape(distinct, condition);
+    let healed: Promise<void> | undefined;
     const known: ClusterInjection = {
       fired: () => injection.fired(),
-      heal: async () => {
-        if (!this.#inForce.delete(known)) return;
-        await injection
+      heal: () => {
+        healed ??= injection
           .heal()
-          .catch((error) => this.#failures.push(`a fault was not healed: ${error.message}.`));
+          .catch((error) => this.#fail(`a fault was not healed: ${error.message}.`))
+          .finally(() => this.#inForce.delete(known));
+        return healed;
       },
     };
     this.#inForce.add(known);
@@ -251,6 +266,11 @@ class NamespaceNetwork implements Network {
     return this.#closed;
   }
 
+  /** What goes wrong because everything is being removed is no failure. */
+  #fail(sentence: string): void {
+    if (!this.#closed) this.#failures.push(sentence);
+  }
+
   async #remove(): Promise<void> {
     for (const link of this.#passed.values()) link.resetAll();
     await Promise.all([...this.#servers].map((server) => new Promise((resolve) => server.close(resolve))));
@@ -269,7 +289,7 @@ class NamespaceNetwork implements Network {
       fired: looking(
         () => shapingEvidence(condition, faults),
         () => this.#shaping.refresh(faults),
-        (error) => this.#failures.push(`the router could not be asked what it did: ${error.message}.`),
+        (error) => this.#fail(`the router could not be asked what it did: ${error.message}.`),
       ),
       heal: () => this.#shaping.end(faults),
     };
@@ -290,8 +310,7 @@ class NamespaceNetwork implements Network {
       fired: looking(
         () => refusalEvidence(proxied, refused.evidence()),
         () => refused.look(),
-        (error) =>
-          this.#failures.push(`a member's kernel could not be asked what was refused: ${error.message}.`),
+        (error) => this.#fail(`a member's kernel could not be asked what was refused: ${error.message}.`),
       ),
       heal: async () => {
         for (const { link, one } of proxied) link.remove(one);
@@ -308,7 +327,7 @@ class NamespaceNetwork implements Network {
       return link;
     }) as [LiveLink, LiveLink];
     const onTrouble = (error: Error) => {
-      this.#failures.push(
+      this.#fail(
         `${client.name} could not be connected to ${member.name}, for a reason of our own: ${error.message}.`,
       );
     };
@@ -319,9 +338,7 @@ class NamespaceNetwork implements Network {
       );
       await listen(server);
       const what = `the proxy from ${client.name} to ${purpose} of ${member.name}`;
-      server.on("error", (error) =>
-        this.#failures.push(`${what} did not accept a connection: ${error.message}.`),
-      );
+      server.on("error", (error) => this.#fail(`${what} did not accept a connection: ${error.message}.`));
       this.#servers.add(server);
       const { port } = server.address() as AddressInfo;
       this.#endpoints.set(`${client.name} ${member.name} ${purpose}`, { host: "127.0.0.1", port });
