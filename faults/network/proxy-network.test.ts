@@ -63,7 +63,7 @@ describe("a connection between members", () => {
       near.destroy();
       return [];
     };
-    await expect.poll(() => asked, soon).toBe(2); // each member once
+    await expect.poll(() => asked, soon).toBeGreaterThanOrEqual(2); // each member
     processesOf = undefined;
     await cluster.open("c0", "n1");
     await cluster.open("n2", "n1");

@@ -5,7 +5,7 @@
  *
  * **Members.** All members must be told the same address of a member (`reach`), so one listener stands for it, and a
  * connection that arrives there is attributed to the member whose process has the other end open (`socket-owner.ts`). It
- * is accepted at once, and not read from until it is attributed, usually within 2 ms. One that its caller has closed
+ * is accepted at once, and not read from until it is attributed, usually within some ms. One that its caller has closed
  * by then never reaches the node. One from acked itself, or from a process that belongs to no member, passes unharmed and
  * is counted as `outside>n1`; so does a member's connection to itself, uncounted. One that cannot be attributed within
  * 400 ms is closed, and the network says so in `failures`: a run with links that were not under control is no pass.
@@ -37,7 +37,7 @@ import { type ConnectionOptions, carry, resetSocket } from "./connection.ts";
 import { freeListeningPort } from "./free-port.ts";
 import { type ConditionInForce, LiveLink, newCondition } from "./live-link.ts";
 import { listen } from "./proxy.ts";
-import { attributionMsMax, findOwner, type Owner, type ProcessesOf } from "./socket-owner.ts";
+import { type ProcessesOf, SocketOwners } from "./socket-owner.ts";
 
 export interface ProxyNetworkOptions {
   /**
@@ -72,7 +72,7 @@ export async function createProxyNetwork({ processesOf }: ProxyNetworkOptions): 
 class ProxyNetwork implements Network {
   readonly mechanism = "proxies";
   readonly can: Network["can"] = new Set(["drop", "refuse", "delay", "limit", "cut"]);
-  readonly #processesOf: ProcessesOf;
+  readonly #owners: SocketOwners;
   readonly #members = new Map<string, MemberState>();
   readonly #clients = new Map<string, Map<string, Endpoint>>();
   readonly #links = new Map<string, LiveLink>();
@@ -85,7 +85,7 @@ class ProxyNetwork implements Network {
   #closed = false;
 
   constructor(processesOf: ProcessesOf) {
-    this.#processesOf = processesOf;
+    this.#owners = new SocketOwners(() => this.#members.keys(), processesOf);
   }
 
   async addMember(name: string, purposes: readonly string[]): Promise<Readonly<Record<string, MemberPort>>> {
@@ -177,14 +177,13 @@ class ProxyNetwork implements Network {
     this.#unattributed.add(socket);
     socket.on("error", () => {});
     const ports = { caller: socket.remotePort ?? 0, listener };
-    const owner = await findOwner(ports, [...this.#members.keys()], this.#processesOf).catch(asUnknown);
+    const owner = await this.#owners.find(ports);
     this.#unattributed.delete(socket);
     if (this.#closed || owner.is === "nobody" || target() !== atArrival) resetSocket(socket);
     else if (owner.is === "unknown") {
       resetSocket(socket);
-      const why = owner.why ?? `no process was found for it within ${attributionMsMax} ms`;
       this.#failures.push(
-        `a connection to ${purpose} of ${to.name} was closed: ${why}, so nobody knows which link it is on.`,
+        `a connection to ${purpose} of ${to.name} was closed: ${owner.why}, so nobody knows which link it is on.`,
       );
     } else this.#carry(socket, owner.is === "member" ? owner.name : "outside", to.name, target);
   }
@@ -264,14 +263,6 @@ class ProxyNetwork implements Network {
       throw new Error(`${name} is in this network already`);
     }
   }
-}
-
-/** A connection whose owner could not even be looked for. */
-function asUnknown(error: unknown): Owner {
-  return {
-    is: "unknown",
-    why: `its owner could not be looked for (${error instanceof Error ? error.message : error})`,
-  };
 }
 
 /** What a condition has touched, and on which links; `undefined` while it is nothing. */

@@ -2,11 +2,13 @@
  * Which member of a cluster opened a TCP connection to a listener of ours: by the inode of the socket at the other end
  * (/proc/net/tcp, which acked shares with the members) and the open descriptors of the members' processes.
  *
- * A socket may have been handed to a process that was forked a moment ago, so a search that finds nobody is repeated for
- * up to 400 ms. Linux only. Not found: the owner of a socket that several processes of *different* members share (there
- * is none: members are started apart), and processes whose descriptors we may not read.
+ * The table can take the kernel tens of ms where thousands of connections are known, so it is read beside the event loop,
+ * and once for all connections that wait: a *round*. A socket may have been handed to a process that was forked a moment
+ * ago, so who is not found is looked for again, for up to 400 ms. Linux only. Not found are processes whose descriptors
+ * we may not read.
  */
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { readdirSync, readlinkSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 
 /** The two ports of a connection that a listener of ours has accepted on 127.0.0.1. */
 export interface ConnectionPorts {
@@ -21,73 +23,168 @@ export type Owner =
   /** The caller has closed it, or has died. */
   | { readonly is: "nobody" }
   /** The connection lives, and no process that we can see has it. */
-  | { readonly is: "unknown"; readonly why?: string };
+  | { readonly is: "unknown"; readonly why: string };
 
 /** A member's processes at this moment, all descendants among them. */
 export type ProcessesOf = (member: string) => readonly number[];
 
-/** ms to wait before each search. */
-const pausesMs = [0, 1, 2, 5, 12, 30, 50, 100, 200];
-/** From this search on, processes that belong to no member are looked at too: dear, and seldom needed. */
-const firstWideSearch = 3;
+/** How long a connection is looked for whose owner is not found, in ms. */
+const searchMsMost = 400;
+/** From this age on, processes that belong to no member are looked at too: dear, and seldom needed. */
+const widelyAfterMs = 12;
 
-/** How long a search takes that finds nobody, in ms. */
-export const attributionMsMax: number = pausesMs.reduce((sum, pause) => sum + pause, 0);
-
-/** Finds out who opened the connection. */
-export async function findOwner(
-  ports: ConnectionPorts,
-  members: readonly string[],
-  processesOf: ProcessesOf,
-): Promise<Owner> {
-  for (const [attempt, pauseMs] of pausesMs.entries()) {
-    if (pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs));
-    const inode = callersInode(ports);
-    if (inode === undefined) return { is: "nobody" };
-    for (const name of members)
-      if (processesOf(name).some((pid) => holds(pid, inode))) return { is: "member", name };
-    if (holds(process.pid, inode)) return { is: "outside" };
-    if (attempt >= firstWideSearch && allProcesses().some((pid) => holds(pid, inode))) {
-      // It may be a member's child that was born after the members were asked.
-      for (const name of members)
-        if (processesOf(name).some((pid) => holds(pid, inode))) return { is: "member", name };
-      return { is: "outside" };
-    }
-  }
-  return { is: "unknown" };
+interface Search {
+  readonly ports: ConnectionPorts;
+  readonly since: number;
+  /** In how many rounds the kernel did not know of the connection. */
+  absent: number;
+  readonly found: (owner: Owner) => void;
 }
 
-/** The inode of the caller's socket; `undefined` when no process has it any more. */
-function callersInode({ caller, listener }: ConnectionPorts): string | undefined {
-  // 127.0.0.1 in the byte order of the machine, and mapped into IPv6 for sockets of both families.
-  const loopback = "(?:0000000000000000FFFF0000)?(?:0100007F|7F000001)";
-  const row = new RegExp(`^ *\\d+: ${loopback}:${hex(caller)} ${loopback}:${hex(listener)} .*$`, "m");
-  for (const table of ["/proc/net/tcp", "/proc/net/tcp6"]) {
-    const found = row.exec(textOf(table))?.[0];
-    if (found === undefined) continue;
-    const inode = found.trim().split(/\s+/)[9];
-    return inode === "0" ? undefined : inode;
+export class SocketOwners {
+  readonly #members: () => Iterable<string>;
+  readonly #processesOf: ProcessesOf;
+  #searches: Search[] = [];
+  #searching = false;
+
+  constructor(members: () => Iterable<string>, processesOf: ProcessesOf) {
+    this.#members = members;
+    this.#processesOf = processesOf;
   }
-  return undefined;
+
+  /** Finds out who opened the connection; never rejects. */
+  find(ports: ConnectionPorts): Promise<Owner> {
+    return new Promise((found) => {
+      this.#searches.push({ ports, since: performance.now(), absent: 0, found });
+      if (!this.#searching) this.#search();
+    });
+  }
+
+  /** Rounds, until nobody waits. */
+  async #search(): Promise<void> {
+    this.#searching = true;
+    while (this.#searches.length > 0) {
+      const searches = this.#searches;
+      this.#searches = [];
+      const startedAt = performance.now();
+      const left = await this.#round(searches).catch((error) => giveUp(searches, error));
+      this.#searches.push(...left);
+      // At most half of the time: clients of this process want to be served as well.
+      const tookMs = performance.now() - startedAt;
+      if (this.#searches.length > 0)
+        await new Promise((resolve) => setTimeout(resolve, Math.min(50, tookMs)));
+    }
+    this.#searching = false;
+  }
+
+  /** Returns the searches that have found nobody yet. */
+  async #round(searches: readonly Search[]): Promise<Search[]> {
+    const inodeOf = await readTables(searches.map(({ ports }) => ports));
+    const byMembers = this.#socketsOfMembers();
+    const own = once(() => socketsOf([process.pid]));
+    const anybodys = once(() => socketsOf(allProcesses()));
+    const ownerOf = (search: Search): Owner | undefined => {
+      const inode = inodeOf(search.ports);
+      if (inode === "closed") return { is: "nobody" };
+      // The kernel may skip a row of a table that changes while it is read, so one look is not enough.
+      if (inode === undefined) return ++search.absent > 1 ? { is: "nobody" } : undefined;
+      const member = byMembers.get(inode);
+      if (member !== undefined) return { is: "member", name: member };
+      if (own().has(inode)) return { is: "outside" };
+      const ageMs = performance.now() - search.since;
+      if (ageMs > widelyAfterMs && anybodys().has(inode)) {
+        // It may be a member's child that was born after the members were asked.
+        const asChild = this.#socketsOfMembers().get(inode);
+        return asChild === undefined ? { is: "outside" } : { is: "member", name: asChild };
+      }
+      if (ageMs <= searchMsMost) return undefined;
+      return { is: "unknown", why: `no process was found for it within ${searchMsMost} ms` };
+    };
+    return searches.filter((search) => {
+      const owner = ownerOf(search);
+      if (owner) search.found(owner);
+      return owner === undefined;
+    });
+  }
+
+  #socketsOfMembers(): Map<string, string> {
+    const members = new Map<string, string>();
+    for (const name of this.#members()) {
+      for (const inode of socketsOf(this.#processesOf(name))) members.set(inode, name);
+    }
+    return members;
+  }
+}
+
+/** A value that is made when it is first wanted. */
+function once<T extends object>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
+}
+
+/** Ends searches that could not even be made. */
+function giveUp(searches: readonly Search[], error: unknown): Search[] {
+  const why = `its owner could not be looked for (${error instanceof Error ? error.message : error})`;
+  for (const { found } of searches) found({ is: "unknown", why });
+  return [];
+}
+
+/**
+ * Reads the kernel's tables of connections; those of both families only when one is not in the first.
+ *
+ * @returns the inode of the caller's socket; `closed` when no process has it any more, `undefined` when it is not there.
+ */
+async function readTables(
+  wanted: readonly ConnectionPorts[],
+): Promise<(ports: ConnectionPorts) => string | undefined> {
+  const inodes = inodesIn(await textOf("/proc/net/tcp"));
+  if (wanted.some((ports) => !inodes.has(keyOf(ports)))) {
+    for (const [key, inode] of inodesIn(await textOf("/proc/net/tcp6"))) inodes.set(key, inode);
+  }
+  return (ports) => {
+    const inode = inodes.get(keyOf(ports));
+    return inode === "0" ? "closed" : inode;
+  };
+}
+
+/** 127.0.0.1 in the byte order of the machine, and mapped into IPv6 for sockets of both families. */
+const loopback = "(?:0000000000000000FFFF0000)?(?:0100007F|7F000001)";
+const row = new RegExp(
+  // sl local remote state queues timer retransmits uid timeout inode
+  String.raw`^ *\d+: ${loopback}:(\w{4}) ${loopback}:(\w{4}) \w+ \S+ \S+ \w+ +\d+ +\d+ (\d+)`,
+  "gm",
+);
+
+function inodesIn(table: string): Map<string, string> {
+  return new Map([...table.matchAll(row)].map(([, local, remote, inode]) => [`${local} ${remote}`, inode!]));
+}
+
+function keyOf({ caller, listener }: ConnectionPorts): string {
+  return `${hex(caller)} ${hex(listener)}`;
 }
 
 function hex(port: number): string {
   return port.toString(16).toUpperCase().padStart(4, "0");
 }
 
-/** Whether a process has this socket open. The newest descriptors, which have the highest numbers, are looked at first. */
-function holds(pid: number, inode: string): boolean {
-  const wanted = `socket:[${inode}]`;
-  const directory = `/proc/${pid}/fd`;
-  return namesIn(directory)
-    .reverse()
-    .some((fd) => {
+/** Inodes of the sockets that these processes have open. */
+function socketsOf(pids: readonly number[]): Set<string> {
+  const inodes = new Set<string>();
+  for (const pid of pids) {
+    const directory = `/proc/${pid}/fd`;
+    for (const fd of namesIn(directory)) {
       try {
-        return readlinkSync(`${directory}/${fd}`) === wanted;
+        const target = readlinkSync(`${directory}/${fd}`);
+        if (target.startsWith("socket:[")) inodes.add(target.slice("socket:[".length, -1));
       } catch {
-        return false; // closed meanwhile
+        // closed meanwhile
       }
-    });
+    }
+  }
+  return inodes;
 }
 
 function allProcesses(): number[] {
@@ -105,11 +202,7 @@ function namesIn(directory: string): string[] {
   }
 }
 
-/** Empty where there is no such table. */
-function textOf(path: string): string {
-  try {
-    return readFileSync(path, "latin1");
-  } catch {
-    return "";
-  }
+/** Empty where there is no such table (a kernel without IPv6). */
+function textOf(path: string): Promise<string> {
+  return readFile(path, "latin1").catch(() => "");
 }
