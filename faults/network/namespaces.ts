@@ -24,7 +24,6 @@
  *
  * Whatever ends acked's process, namespaces stay: `removeLeftNamespaces` removes those of a dead one, at the next start.
  */
-import { randomInt } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { type AddressInfo, createServer, type Server } from "node:net";
 import type { MemberPort } from "../../stores/cluster-contract.ts";
@@ -38,6 +37,7 @@ import {
   type Network,
 } from "../contract.ts";
 import { carry } from "./connection.ts";
+import { freeSubnet } from "./free-subnet.ts";
 import { pathOf, run, whatIsOffered } from "./iproute.ts";
 import { type ConditionInForce, LiveLink, newCondition } from "./live-link.ts";
 import { leftNamespaces, namespacePrefix } from "./namespace-names.ts";
@@ -89,7 +89,7 @@ class NamespaceNetwork implements Network {
   readonly #router: string;
   readonly #hostDevice: string;
   /** `10.77.3`: the first three parts of every address. */
-  readonly #subnet = freeSubnet();
+  readonly #subnet = freeSubnet(readFileSync("/proc/net/route", "latin1"));
   readonly #shaping: Shaping;
   readonly #refusals: Refusals;
   readonly #members = new Map<string, Place>();
@@ -436,35 +436,6 @@ function refusalEvidence(
   const byProxy = touchedByProxy.reduce((sum, { one }) => sum + one.connections, 0);
   const unreachable = touched.reduce((sum, one) => sum + one.unreachable, 0);
   return { does: "refuse", links, connections: reset + byProxy, unreachable };
-}
-
-/** Three parts of a private /24 that no route of this machine leads to. */
-function freeSubnet(): string {
-  const routes = readFileSync("/proc/net/route", "latin1")
-    .split("\n")
-    .slice(1)
-    .map((line) => line.split("\t"))
-    .filter((fields) => fields.length > 7 && Number.parseInt(fields[7]!, 16) !== 0)
-    .map((fields) => ({ to: addressOf(fields[1]!), mask: addressOf(fields[7]!) }));
-  for (let attempt = 0; attempt < 200; attempt++) {
-    // 198.18.0.0/15 is set aside for tests of networks (RFC 2544); it serves where all of 10.0.0.0/8 is taken.
-    const [a, b, c] =
-      attempt < 100 ? [10, randomInt(64, 256), randomInt(256)] : [198, 18 + randomInt(2), randomInt(256)];
-    const net = ((a << 24) | (b << 16) | (c << 8)) >>> 0;
-    const overlaps = routes.some(({ to, mask }) => {
-      const common = (mask & 0xffffff00) >>> 0;
-      return (net & common) >>> 0 === (to & common) >>> 0;
-    });
-    if (!overlaps) return `${a}.${b}.${c}`;
-  }
-  throw new ScenarioError(
-    "no private network of 256 addresses is free on this machine, says /proc/net/route",
-  );
-}
-
-/** An address of /proc/net/route: 4 bytes in the machine's order, little-endian wherever Node runs. */
-function addressOf(hex: string): number {
-  return Buffer.from(hex, "hex").readUInt32LE(0);
 }
 
 /**
