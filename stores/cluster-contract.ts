@@ -57,6 +57,13 @@ export interface ClusterPromise {
    * reads in ms, acknowledged writes lost) and is no finding.
    */
   readonly linearizable: boolean;
+  /**
+   * What `linearizable` presupposes of whoever operates the cluster, by its documentation; a run that did not keep to it
+   * measures what contradicts linearizability. `the old leader is fenced`: a member that led is stopped before another is
+   * promoted, and comes back only rebuilt. `a restarted leader is not deposed`: a leader that was restarted while it could
+   * not reach its followers shows what nobody was told, and what is lost with it.
+   */
+  readonly presupposes?: readonly ("the old leader is fenced" | "a restarted leader is not deposed")[];
   /** What a change of the leader, or the loss of a member, keeps of what was acknowledged. */
   readonly failover: Survival;
   /** At most one member acknowledges writes at a time. False: two at once are measured, and are no finding. */
@@ -113,7 +120,10 @@ export interface Clustered {
   readonly start: "all" | "in-order";
   /** Called once before the first start of the cluster, with every member's settings: initialise, copy a cold base. */
   prepare?(members: readonly MemberSettings[]): Promise<void>;
-  /** Called once when all members have been started for the first time: whatever makes a cluster of them. */
+  /**
+   * Called when all members have been started for the first time, and again when a member that was rebuilt has been
+   * started: whatever makes a cluster of them. Clients may be at work the second time.
+   */
   form?(members: readonly MemberSettings[], deadlineMs: number): Promise<void>;
   /** Opens a client; rejects by the deadline when this client's part of the network does not lead to one. */
   connect(view: ClusterView, workload: string, deadlineMs: number): Promise<ClusterClient>;
@@ -126,7 +136,7 @@ export interface Clustered {
    * of the member that led before is up to the run: it may come back as it is, which is how a split brain is made.
    */
   promote?(member: MemberSettings, deadlineMs: number): Promise<void>;
-  /** Makes the files of a member that must follow another leader now: a copy of that leader's, its own are gone. Both are stopped or the leader runs, as `start` says. */
+  /** Makes the files of a member that must follow another leader now: a copy of that leader's, its own are gone. The member is stopped; the leader may run. */
   rebuild?(member: MemberSettings, from: MemberSettings): Promise<void>;
   /**
    * Removes `member` from the running cluster and admits a new one in its place, asked of `through`, a member that runs.

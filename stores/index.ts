@@ -8,6 +8,7 @@ import { pathToFileURL } from "node:url";
 import { brokenStores } from "./broken/index.ts";
 import { capabilities, ScenarioError, type Store, unknownName } from "./contract.ts";
 import { jsonFiles } from "./json-files/store.ts";
+import { postgresReplica, postgresReplicaAsync } from "./postgres/replica.ts";
 import { postgres, postgresFsyncOff } from "./postgres/store.ts";
 import { ramlog } from "./ramlog/store.ts";
 import { redis, redisUnrepaired } from "./redis.ts";
@@ -25,6 +26,8 @@ export const stores: readonly Store[] = [
   sqliteNormal,
   postgres,
   postgresFsyncOff,
+  postgresReplica,
+  postgresReplicaAsync,
   jsonFiles,
   ...brokenStores,
 ];

@@ -1,5 +1,5 @@
 /**
- * What the four workloads ask for, in SQL: one table, `requests`, from (workload, f) to statements. Each request is one
+ * What the workloads ask for, in SQL: one table, `requests`, from (workload, f) to statements. Each request is one
  * statement and one transaction, except transfers, which lock the accounts and commit explicitly.
  *
  * A request that takes several steps is decided by its last one, the *decisive* step: until that has been handed over
@@ -9,7 +9,7 @@
 import type { Socket } from "node:net";
 import pg from "pg";
 import type { Client, Endpoint, Reply, Request } from "../contract.ts";
-import { outcomeOfError } from "./outcomes.ts";
+import { doubtOfNotice, outcomeOfError } from "./outcomes.ts";
 
 /** A request that ends here, with this reply. Thrown by the steps, caught in `execute`. */
 class Ended {
@@ -26,6 +26,8 @@ interface Answer {
   readonly rows: Rows;
   readonly count: number;
   readonly command: string;
+  /** The server said with it that it does not stand for what success stands for; see outcomes.ts. */
+  readonly doubt: string | undefined;
 }
 
 /** One session: sends statements, knows when its connection is gone, closes itself past a deadline. */
@@ -33,11 +35,15 @@ class Session {
   readonly #client: pg.Client;
   readonly #names = new Map<string, string>();
   #failure: Error | undefined;
+  #doubt: string | undefined;
   #end: { readonly localPort: number; readonly bytes: number } | undefined;
 
   private constructor(client: pg.Client) {
     this.#client = client;
     client.on("error", (error) => this.#fail(error));
+    client.on("notice", ({ message, detail }) => {
+      this.#doubt ??= doubtOfNotice(message ?? "", detail ?? "");
+    });
     client.on("end", () => this.#fail(new Error("the connection was closed")));
   }
 
@@ -75,12 +81,13 @@ class Session {
       this.#fail(new Error(`no reply within ${Math.round(deadlineMs)} ms`));
       this.close();
     }, deadlineMs);
+    this.#doubt = undefined;
     try {
       const query = { name: this.#nameOf(text), text, values: [...values], rowMode: "array" as const };
       const { rows, rowCount, command } = await this.#client.query(query);
       const socket = this.#socket();
       this.#end = { localPort: socket.localPort ?? 0, bytes: socket.bytesRead };
-      return { rows: rows as Rows, count: rowCount ?? 0, command };
+      return { rows: rows as Rows, count: rowCount ?? 0, command, doubt: this.#doubt };
     } catch (error) {
       throw this.#failure && !(error instanceof pg.DatabaseError) ? this.#failure : error;
     } finally {
@@ -135,7 +142,9 @@ class Steps {
   /** The decisive step. */
   async decide(text: string, values: readonly unknown[] = []): Promise<Answer> {
     try {
-      return await this.#query(text, values);
+      const answer = await this.#query(text, values);
+      if (answer.doubt !== undefined) throw new Ended({ type: "info", error: answer.doubt });
+      return answer;
     } catch (error) {
       if (error instanceof Ended) throw error;
       const message = (error as Error).message;
@@ -205,6 +214,17 @@ const readList: Perform = async (steps, { key }) => {
   return { type: "ok", value: rows[0]?.[0] ?? [] };
 };
 
+/** Added twice is there once. */
+const add: Perform = async (steps, { key, value }) => {
+  await steps.decide("INSERT INTO sets (k, member) VALUES ($1, $2) ON CONFLICT DO NOTHING", [key, value]);
+  return { type: "ok" };
+};
+
+const readSet: Perform = async (steps, { key }) => {
+  const { rows } = await steps.decide("SELECT member FROM sets WHERE k = $1", [key]);
+  return { type: "ok", value: rows.map(([member]) => member) };
+};
+
 const openAccounts: Perform = async (steps, { key, value }) => {
   const opening = value as Readonly<Record<string, number>>;
   const text = "INSERT INTO accounts SELECT $1, * FROM unnest($2::text[], $3::bigint[])";
@@ -268,6 +288,7 @@ const requests: Readonly<Record<string, Readonly<Record<string, Perform>>>> = {
   register: { read, write, cas: compareAndSet },
   kv: { read, write, delete: remove },
   append: { append, read: readList },
+  set: { add, read: readSet },
   bank: { open: openAccounts, transfer, read: readBalances, audit },
 };
 
@@ -315,17 +336,23 @@ class PostgresClient implements Client {
  * Connects, and resolves once the server has answered a query on this session.
  *
  * @param deadlineMs ms for all of it.
- * @throws Error when there is no answer by then.
+ * @param only as libpq's `target_session_attrs=primary`: refuses a server that follows another.
+ * @throws Error when there is no answer by then, or it is a server of the wrong kind.
  */
 export async function connectPostgres(
   endpoint: Endpoint,
   config: pg.ClientConfig,
   deadlineMs: number,
+  only: "any server" | "a leader" = "any server",
 ): Promise<Client> {
   const endsAt = performance.now() + deadlineMs;
   const session = await Session.open(endpoint, config, deadlineMs);
   try {
-    await session.query("SELECT 1", [], Math.max(1, endsAt - performance.now()));
+    const question = only === "a leader" ? "SELECT 1 WHERE NOT pg_is_in_recovery()" : "SELECT 1";
+    const { count } = await session.query(question, [], Math.max(1, endsAt - performance.now()));
+    if (only === "a leader" && count === 0) {
+      throw new Error(`the server at ${endpoint.host}:${endpoint.port} follows another`);
+    }
     return new PostgresClient(session);
   } catch (error) {
     session.close();

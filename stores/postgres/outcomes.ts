@@ -50,3 +50,14 @@ export function outcomeOfError(sqlState: string, severity: string): "fail" | "in
   if (severity !== "ERROR" && !["28", "3D", "53"].includes(sqlState.slice(0, 2))) return "info";
   return refusedClasses.some((one) => sqlState.startsWith(one.sqlStateClass)) ? "fail" : "info";
 }
+
+/**
+ * The one success that is none: a commit that waited for its standby, and was told to wait no longer, is reported as
+ * committed, with a warning ("The transaction has already committed locally, but might not have been replicated to the
+ * standby."). Nothing was acknowledged then.
+ *
+ * @returns the warning, when a notice is this one.
+ */
+export function doubtOfNotice(message: string, detail: string): string | undefined {
+  return /already committed locally/.test(detail) ? `${message}: ${detail}` : undefined;
+}

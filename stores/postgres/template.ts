@@ -35,9 +35,10 @@ const deadlineMs = 60_000;
 export const user = "acked";
 export const database = "postgres";
 
-/** What the workloads need. A key holds a string or a list; transfers are in tables of their own. */
+/** What the workloads need. A key holds a string or a list; sets and transfers are in tables of their own. */
 const schema = [
   `CREATE TABLE entries (k text COLLATE "C" PRIMARY KEY, v text, items text[], CHECK ((v IS NULL) <> (items IS NULL)))`,
+  `CREATE TABLE sets (k text COLLATE "C", member text COLLATE "C", PRIMARY KEY (k, member))`,
   `CREATE TABLE accounts (bank text COLLATE "C", name text COLLATE "C", balance bigint NOT NULL, PRIMARY KEY (bank, name))`,
   `CREATE TABLE ledger (n bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, bank text COLLATE "C" NOT NULL, entry text NOT NULL)`,
 ];
