@@ -140,7 +140,8 @@ function ownOf(from: string): string[] {
   const [top, folder, ...rest] = from.split("/");
   if (rest.length === 0) return [`${top}/`]; // a leaf directly below: its siblings are its own folder
   if (top !== "stores") return [`${top}/`]; // faults share the native plan, workloads the generation
-  if (folder === "broken") return ["stores/broken/", "stores/ramlog/", "stores/clients/", "stores/resp.ts"];
+  const sound = rest.length > 1 && rest[0] === "cluster" ? "stores/postgres/" : "stores/ramlog/"; // what is broken on purpose
+  if (folder === "broken") return ["stores/broken/", sound, "stores/clients/", "stores/resp.ts"];
   return [`stores/${folder}/`, "stores/clients/", "stores/resp.ts"];
 }
 

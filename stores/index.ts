@@ -5,6 +5,7 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
+import { brokenClusters } from "./broken/cluster/index.ts";
 import { brokenStores } from "./broken/index.ts";
 import { capabilities, ScenarioError, type Store, unknownName } from "./contract.ts";
 import { jsonFiles } from "./json-files/store.ts";
@@ -15,6 +16,7 @@ import { redis, redisUnrepaired } from "./redis.ts";
 import { parseRespStore } from "./resp.ts";
 import { sqlite, sqliteNormal } from "./sqlite/store.ts";
 
+export { brokenClusters } from "./broken/cluster/index.ts";
 export { brokenStores } from "./broken/index.ts";
 
 /** Every store that can be named. */
@@ -30,6 +32,7 @@ export const stores: readonly Store[] = [
   postgresReplicaAsync,
   jsonFiles,
   ...brokenStores,
+  ...brokenClusters,
 ];
 
 /**

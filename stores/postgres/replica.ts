@@ -49,17 +49,20 @@ export interface PairOptions {
   readonly promise: ClusterPromise;
 }
 
-const synchronousPromise: ClusterPromise = {
+/** What the manual says of a pair whose commits wait for the standby. */
+export const synchronousPromise: ClusterPromise = {
   linearizable: true,
   presupposes: ["the old leader is fenced", "a restarted leader is not deposed"],
   failover: everything,
   oneLeader: true,
   powerLossOfAll: everything,
+  // Fewer than half of two are none: without its standby it waits, and serves again when the standby is back.
   servesWithMajority: true,
   source: `"When requesting synchronous replication, each commit of a write transaction will wait until confirmation is received that the commit has been written to the write-ahead log on disk of both the primary and standby server. The only possibility that data can be lost is if both the primary and the standby suffer crashes at the same time." (${manual}/warm-standby.html#SYNCHRONOUS-REPLICATION), with two reservations: "If primary restarts while commits are waiting for acknowledgment, those waiting transactions will be marked fully committed once the primary database recovers. […] The guarantee we offer is that the application will not receive explicit acknowledgment of the successful commit of a transaction until the WAL data is known to be safely received by all the synchronous standbys." (${manual}/warm-standby.html#SYNCHRONOUS-REPLICATION-HA) and "If the primary server fails and the standby server becomes the new primary, and then the old primary restarts, you must have a mechanism for informing the old primary that it is no longer the primary." (${manual}/warm-standby-failover.html). After a failover the survivor is run alone, and does not wait, until the other has been rebuilt.`,
 };
 
-const asynchronousPromise: ClusterPromise = {
+/** What the manual says of a pair whose commits do not wait. */
+export const asynchronousPromise: ClusterPromise = {
   linearizable: false,
   failover: { survives: "a prefix", lossMsMax: Number.POSITIVE_INFINITY },
   oneLeader: false,
@@ -74,8 +77,9 @@ function settingsOf(member: MemberSettings, { synchronousCommit }: PairOptions) 
     listen_addresses: listening(member).host,
     port: listening(member).port,
     cluster_name: member.name,
-    // A standby may not have less than what the log that it starts from was written with: the template's, from initdb.
-    max_connections: 100,
+    // No less on a standby than on the primary. A commit that waits for its standby keeps its connection when the client
+    // has long gone, so that a partition fills them.
+    max_connections: 400,
     fsync: "on",
     synchronous_commit: synchronousCommit ?? "on",
     wal_level: "replica",

@@ -115,8 +115,9 @@ async function awaitWaitingCommit(leader: Endpoint, ask: Ask, endsAt: number): P
   }
 }
 
-/** A transaction with something in the log, which no table shows. */
+/** A transaction with something in the log, which no table shows. It waits as long as it may be told to. */
 async function commitSomething(ask: Ask): Promise<void> {
+  await ask("SET synchronous_commit = on");
   await ask("SELECT pg_logical_emit_message(true, 'acked', 'a commit')");
 }
 
