@@ -97,6 +97,16 @@ test("an error reply is told by the table of outcomes", async () => {
   expect(asked.closed).toBe(false);
 });
 
+test("a commit that the server stopped waiting for is unknown, and ends the connection", async () => {
+  const detail = "The transaction has already committed locally, but might not have been replicated.";
+  const warning = message("N", `SWARNING\0VWARNING\0C01000\0Mcanceling wait\0D${detail}\0\0`);
+  const asked = await scripted((_text, socket) =>
+    socket.write(Buffer.concat([warning, emptyAnswer("INSERT 0 1")])),
+  );
+  expect(await asked.execute(write, 2000)).toEqual({ type: "info", error: `canceling wait: ${detail}` });
+  expect(asked.closed).toBe(true);
+});
+
 test("nobody at the port is said in one sentence, by the deadline", async () => {
   const connected = connectPostgres({ host: "127.0.0.1", port: 1 }, { user: "u" }, 2000);
   await expect(connected).rejects.toThrow(/^no session at 127\.0\.0\.1:1: /);

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { outcomeOfError, refusedClasses } from "./outcomes.ts";
+import { doubtOfNotice, outcomeOfError, refusedClasses } from "./outcomes.ts";
 
 test.each([
   ["23505", "ERROR", "a unique violation", "fail"],
@@ -10,6 +10,7 @@ test.each([
   ["28P01", "FATAL", "a wrong password", "fail"],
   ["57P03", "FATAL", "a server that starts or stops", "fail"],
   ["57014", "ERROR", "a cancelled statement", "fail"],
+  ["25006", "ERROR", "a write that a standby refuses", "fail"],
   ["40003", "ERROR", "a commit of which the server itself knows nothing", "info"],
   ["57P01", "FATAL", "a session ended by a shutdown", "info"],
   ["57P02", "FATAL", "a session ended by a crash", "info"],
@@ -29,4 +30,12 @@ test("every class of refusals is listed once, with its reason", () => {
     expect(sqlStateClass).toMatch(/^[0-9A-Z]{2}$/);
     expect(why).toMatch(/^.{10,}/);
   }
+});
+
+test("only the warning of a commit that waited no longer for its standby puts a success in doubt", () => {
+  const waited = "canceling wait for synchronous replication due to user request";
+  const detail =
+    "The transaction has already committed locally, but might not have been replicated to the standby.";
+  expect(doubtOfNotice(waited, detail)).toBe(`${waited}: ${detail}`);
+  expect(doubtOfNotice("there is no transaction in progress", "")).toBeUndefined();
 });

@@ -7,9 +7,9 @@
  * been rebuilt from it and `form` was called again.
  *
  * A client speaks to the member that leads by what it was told, and to no other; a server that follows is refused, as
- * libpq refuses it with `target_session_attrs=primary`. Its reads are answered from the primary alone. While a commit
- * waits for the standby, no other session sees it, but for two holes that the manual names: the standby may show it
- * before the primary does, and a primary that is restarted shows it although nobody was told.
+ * libpq refuses it with `target_session_attrs=primary`. So its reads are the primary's. While a commit waits for the
+ * standby, no other session of the primary sees it; the standby may show it earlier, and a primary that is restarted shows
+ * it although nobody was told.
  *
  * What is not here: failover by itself, pg_rewind, cascades, archives, slots. `wal_keep_size` bounds how far a standby may
  * fall behind and still catch up.

@@ -20,7 +20,7 @@ export const sql = "sql";
 /** Whoever knows the password may come from any address, because a network of namespaces has many. */
 const everybodyWithPassword = "host all all all password\nhost replication all all password\n";
 /** How long nothing may be heard of the other before its connection is given up, in ms. */
-export const silenceMs = 3000;
+export const silenceMs = 2000;
 const connectSeconds = 2;
 /** A standby's name that nobody has. */
 const nobody = "acked_nobody";
@@ -85,17 +85,21 @@ export async function awaitStreaming(leader: Endpoint, standby: string, deadline
  */
 export async function waitForStandby(leader: Endpoint, standby: string, deadlineMs: number): Promise<void> {
   await administer(leader, deadlineMs, async ({ ask, endsAt }) => {
-    await setStandbyNames(ask, nobody);
-    await awaitWaitingCommit(leader, ask, endsAt);
-    await setStandbyNames(ask, standby);
+    try {
+      await setStandbyNames(ask, nobody);
+      await awaitWaitingCommit(leader, ask, endsAt);
+    } finally {
+      // Also when time is up: what waits for the standby heals when it comes, what waits for nobody never does.
+      await setStandbyNames(ask, standby);
+    }
     await awaitReplication(ask, endsAt, standby, ({ sync_state }) => sync_state === "sync");
     await commitSomething(ask);
   });
 }
 
 async function awaitWaitingCommit(leader: Endpoint, ask: Ask, endsAt: number): Promise<void> {
-  let waits = false;
-  while (!waits) {
+  for (let waits = false; !waits; ) {
+    if (performance.now() >= endsAt) throw new Error("the leader's commits did not begin to wait in time");
     waits = await administer(leader, endsAt - performance.now(), async (probe) => {
       const [own] = await probe.ask("SELECT pg_backend_pid() AS pid");
       let ended = false;

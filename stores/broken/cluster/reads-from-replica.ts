@@ -69,7 +69,7 @@ export const readsFromReplica: Store = {
       bug,
       finding: ["stale-read", "not-linearizable"],
       workloads: ["register"],
-      faults: [],
+      faults: ["isolate-leader"],
     },
   },
 };

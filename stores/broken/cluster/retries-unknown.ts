@@ -85,7 +85,7 @@ export const retriesUnknown: Store = {
       bug,
       finding: ["applied-twice", "duplicate-elements"],
       workloads: ["append"],
-      faults: ["failover"],
+      faults: ["isolate-leader"],
     },
   },
 };
