@@ -8,6 +8,7 @@ import { pathToFileURL } from "node:url";
 import { brokenClusters } from "./broken/cluster/index.ts";
 import { brokenStores } from "./broken/index.ts";
 import { capabilities, ScenarioError, type Store, unknownName } from "./contract.ts";
+import { etcd, etcdSerializable } from "./etcd/store.ts";
 import { jsonFiles } from "./json-files/store.ts";
 import { postgresReplica, postgresReplicaAsync } from "./postgres/replica.ts";
 import { postgres, postgresFsyncOff } from "./postgres/store.ts";
@@ -30,6 +31,8 @@ export const stores: readonly Store[] = [
   postgresFsyncOff,
   postgresReplica,
   postgresReplicaAsync,
+  etcd,
+  etcdSerializable,
   jsonFiles,
   ...brokenStores,
   ...brokenClusters,
