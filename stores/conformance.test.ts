@@ -134,6 +134,18 @@ for (const store of real) {
       },
     );
 
+    test.runIf(offers("sets"))("a set shows each element that was added, and no other", async () => {
+      const ask = await clientFor("set");
+      expect(await ask("read", "e0/s/0")).toEqual({ type: "ok", value: [] });
+      expect(await ask("add", "e0/s/0", "one")).toEqual({ type: "ok" });
+      expect(await ask("add", "e0/s/0", "two")).toEqual({ type: "ok" });
+      // Neither a neighbour nor one whose name begins alike.
+      await ask("add", "e0/s/01", "three");
+      await ask("add", "e0/s/0", "a");
+      // Sorted, so that equal sets look equal.
+      expect(await ask("read", "e0/s/0")).toEqual({ type: "ok", value: ["a", "one", "two"] });
+    });
+
     test.runIf(offers("transactions"))(
       "transfers move money once, keep a ledger, and refuse without funds",
       async () => {

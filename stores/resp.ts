@@ -40,7 +40,7 @@ export interface RespStoreOptions {
   readonly cwd?: (node: NodeSettings) => string;
   /** `port` (default): it answers PING on `node.port`. `line`: it prints `{"ready":true,"port":n}`. */
   readonly ready?: "port" | "line";
-  /** Default: all of them. */
+  /** Default: all of them but sets, which came later and which few servers of one's own have. */
   readonly capabilities?: readonly Capability[];
   /** The modes `command` knows how to configure. Default: `always` alone. */
   readonly durabilities?: readonly Durability["mode"][];
@@ -80,7 +80,7 @@ export function respStore(options: RespStoreOptions): Store {
   return {
     name: options.name,
     summary: options.summary ?? `${options.name}, over RESP`,
-    capabilities: options.capabilities ?? capabilities,
+    capabilities: options.capabilities ?? capabilities.filter((capability) => capability !== "sets"),
     durabilities,
     promise,
     launch: (node) => launchOf(options, node),

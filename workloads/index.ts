@@ -5,9 +5,10 @@ import { bank } from "./bank.ts";
 import type { Workload } from "./contract.ts";
 import { kv } from "./kv.ts";
 import { register } from "./register.ts";
+import { set } from "./set.ts";
 
 /** Every workload that can be named. */
-export const workloads: readonly Workload[] = [register, kv, append, bank];
+export const workloads: readonly Workload[] = [register, kv, append, bank, set];
 
 /**
  * The workloads of these names, in their order, each once.

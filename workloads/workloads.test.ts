@@ -23,7 +23,7 @@ function take(
 function writtenBy({ f, value }: Request): string | undefined {
   if (f === "cas") return (value as [string | null, string])[1];
   if (f === "transfer") return (value as { id: string }).id;
-  return f === "write" || f === "append" ? (value as string) : undefined;
+  return f === "write" || f === "append" || f === "add" ? (value as string) : undefined;
 }
 
 describe.each(workloads.map((workload) => [workload.name, workload] as const))("%s", (name, workload) => {
@@ -100,6 +100,7 @@ test("the shares of requests are what each workload's first screen says", () => 
     kv: { read: 35, write: 45, delete: 20 },
     append: { append: 70, read: 30 },
     bank: { transfer: 85, read: 15 },
+    set: { add: 70, read: 30 },
   };
   for (const [name, parts] of Object.entries(expected)) {
     expect(Object.keys(shares[name]!).sort()).toEqual(Object.keys(parts).sort());
@@ -111,6 +112,6 @@ test("the shares of requests are what each workload's first screen says", () => 
 test("an unknown workload lists the known ones", () => {
   expect(findWorkloads(["kv", "bank", "kv"]).map((workload) => workload.name)).toEqual(["kv", "bank"]);
   expect(() => findWorkloads(["banc"])).toThrow(
-    'there is no workload "banc" (did you mean bank?); known: register, kv, append, bank',
+    'there is no workload "banc" (did you mean bank?); known: register, kv, append, bank, set',
   );
 });

@@ -89,7 +89,7 @@ function countRepeatedValues(operations: readonly Operation[], gathering: Gather
 }
 
 function valueWritten({ f, input }: Operation): string | null | undefined {
-  if (f === "write" || f === "append") return registerValue(input);
+  if (f === "write" || f === "append" || f === "add") return registerValue(input);
   return f === "cas" && Array.isArray(input) ? registerValue(input[1]) : undefined;
 }
 
@@ -97,7 +97,7 @@ function isAcknowledgedChange(operation: Operation): boolean {
   if (operation.outcome !== "ok") return false;
   if (operation.f === "cas") return !isRefusedCompare(operation);
   if (operation.f === "delete") return removedBy(operation) !== 0;
-  return ["write", "append", "transfer", "increment"].includes(operation.f);
+  return ["write", "append", "add", "transfer", "increment"].includes(operation.f);
 }
 
 function isObservation(operation: Operation): boolean {

@@ -4,7 +4,7 @@ import type { HistoryEvent } from "../history/operation.ts";
 import { setModel } from "../models/set.ts";
 import { historyOf } from "./fixtures/event-lines.ts";
 import { modelHistory, tryEveryOrder } from "./fixtures/model-histories.ts";
-import { strictContext } from "./fixtures/promise.ts";
+import { lossyContext, strictContext } from "./fixtures/promise.ts";
 import { randomFrom } from "./fixtures/random-history.ts";
 import { checkSet } from "./sets.ts";
 
@@ -69,6 +69,50 @@ describe("sets", () => {
     ]);
   });
 
+  describe("of a store that promises a prefix", () => {
+    /** The first read of an incarnation is its read-back. */
+    const judged = (text: string, lossMsMax = Number.POSITIVE_INFINITY) => {
+      const history = historyOf(text);
+      const seen = new Set<number>();
+      const operations = history.operations.map((operation) => {
+        const isFirst = operation.f === "read" && !seen.has(operation.incarnation);
+        if (isFirst) seen.add(operation.incarnation);
+        return isFirst ? { ...operation, readBack: true } : operation;
+      });
+      return checkSet({ ...history, operations }, lossyContext(lossMsMax));
+    };
+    const lost = "0 read\n0 ok []\n0 add 1\n0 ok\n0 add 2\n0 ok\nrestart\n1 read\n1 ok [1]";
+
+    it("may lose what was added last, which is counted and measured", () => {
+      expect(judged(lost)).toMatchObject({
+        verdict: true,
+        checked: { acknowledgedOperationsLost: 1, lossMsMeasured: 0, elements: 2 },
+      });
+    });
+
+    it("may not lose more than the bound, nor an earlier one before a later one", () => {
+      const more = lost.replace("restart", "0@j read\n0@j ok []\nrestart");
+      expect(judged(more, 1).findings.map(({ kind }) => kind)).toEqual(["lost-acknowledged-write"]);
+      expect(judged(lost.replace("ok [1]", "ok [2]")).findings.map(({ kind }) => kind)).toEqual([
+        "reordered-recovery",
+      ]);
+    });
+
+    it("may not show later what the restart had taken, nor hide what it had kept, nor invent", () => {
+      const kindsAfter = (read: string) =>
+        judged(`${lost}\n1 read\n1 ok ${read}`).findings.map(({ kind }) => kind);
+      expect(kindsAfter("[1]")).toEqual([]);
+      expect(kindsAfter("[1,2]")).toEqual(["phantom-value"]);
+      expect(kindsAfter("[]")).toEqual(["stale-read"]);
+      expect(kindsAfter("[1,7]")).toEqual(["phantom-value"]);
+    });
+
+    it("may not lose at the second restart what had come back from the first", () => {
+      const again = `${lost}\nrestart\n1 read\n1 ok []`;
+      expect(judged(again).findings.map(({ kind }) => kind)).toEqual(["lost-acknowledged-write"]);
+    });
+  });
+
   it("with an element that was added twice are not judged by it", () => {
     const text = "0 add 1\n0 info\nrestart\n1 read\n1 ok []\n1 add 1\n1 ok\n1 read\n1 ok [1]";
     expect(checkSet(historyOf(text), strictContext())).toMatchObject({ verdict: "unknown", findings: [] });
@@ -118,6 +162,8 @@ describe("sets", () => {
       expect(checkSet(historyOf(text), strictContext()).verdict).toBe("unknown");
     }
     expect(checkSet(historyOf("1 read\n1 ok []"), strictContext(0)).verdict).toBe("unknown");
+    const unread = historyOf("1 add 1\n1 ok");
+    expect(checkSet(unread, strictContext(), { needsReads: false }).verdict).toBe(true);
   });
 
   it("pass in random correct histories, and never when an element is taken out of the last read", () => {

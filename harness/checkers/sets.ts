@@ -8,6 +8,8 @@
  * - a read sent after that shows it. Missing for good is *lost*, missing for a while is *stale*, with the time it took;
  * - no read shows what nobody added, what was refused, what had not been sent yet, or an element twice;
  * - on one node: what was in flight at a restart and is absent after it is in no read that ended later (resurrected).
+ * Across keys and restarts: recovery.ts. Where the store promises only that a prefix survives a crash, each incarnation is
+ * judged alone, and begins with what its first read-back found.
  * A set with other operations (a removal), or an element that was added twice, is not judged. Not verified: two elements against each other (one read with only the one, a concurrent read with only the
  * other). Elements that no read could show are counted.
  */
@@ -16,12 +18,15 @@ import type { Operation } from "../history/operation.ts";
 import type { CheckContext, CheckResult, Finding } from "./contract.ts";
 import { Gathering, inOrder, seconds } from "./findings.ts";
 import { unknownOperation } from "./known-operations.ts";
+import { checkRecovery, type FatesOf, losesByPromise, splitByIncarnation } from "./recovery.ts";
 import { Budget, OutOfTime } from "./transactions/budget.ts";
 import { comparable, textOf } from "./transactions/transaction.ts";
 
 export interface SetOptions {
   /** False: a set that may serve old states; stale elements are counted, and lost ones still found. Default true. */
   readonly linearizable?: boolean;
+  /** False: a history without reads is fine, since whether a whole run read enough is asked elsewhere. Default true. */
+  readonly needsReads?: boolean;
 }
 
 /** Checks every set of the history. */
@@ -31,8 +36,11 @@ export function checkSet(history: History, context: CheckContext, options: SetOp
   const keys = byKey(history.operations);
   gathering.count("sets", keys.size);
   gathering.count("operations", history.operations.length);
+  const parts = losesByPromise(context)
+    ? splitByIncarnation(keys, (_key, readBack) => elementsOf(readBack?.output), gathering)
+    : [...keys].map(([key, operations]) => ({ key, operations, initial: [] }));
   try {
-    for (const [key, operations] of keys) {
+    for (const { key, operations, initial } of parts) {
       const unknown = unknownOperation(operations, ["add", "read"], "a set here", (f) =>
         f === "remove" || f === "contains" ? "--model model:set" : undefined,
       );
@@ -40,16 +48,38 @@ export function checkSet(history: History, context: CheckContext, options: SetOp
         gathering.reasons.push(`set ${key}: ${unknown}`);
         continue;
       }
-      const inspection = new Inspection(key, operations, gathering, budget);
+      const inspection = new Inspection(key, operations, initial, gathering, budget);
       inspection.run(options.linearizable ?? true);
     }
   } catch (error) {
     if (!(error instanceof OutOfTime)) throw error;
     gathering.reasons.push(error.message);
   }
-  if (!gathering.checked.reads) gathering.reasons.push("no read of a set was answered");
+  checkRecovery(history, context, gathering, setFates);
+  if ((options.needsReads ?? true) && !gathering.checked.reads)
+    gathering.reasons.push("no read of a set was answered");
   return gathering.result(history.operations[0]?.workload);
 }
+
+/** The elements that a read shows; none when it shows no set. */
+function elementsOf(output: unknown): readonly unknown[] {
+  return Array.isArray(output) ? output : [];
+}
+
+/** Sets: an element is there or it is not. */
+export const setFates: FatesOf = (before, operations, after) => {
+  const found = new Set(elementsOf(after.output).map(comparable));
+  const isThere = ({ input }: Operation) => found.has(comparable(input));
+  const adds = operations.filter((operation) => operation.f === "add" && operation.outcome !== "fail");
+  const fates = {
+    lost: adds.filter((operation) => operation.outcome === "ok" && !isThere(operation)),
+    survived: adds.filter(isThere),
+  };
+  const gone = elementsOf(before).find((element) => !found.has(comparable(element)));
+  if (gone === undefined) return fates;
+  const sentence = `set ${after.key}: the read-back at ${seconds(after.calledAt)}, after restart ${after.incarnation}, does not show ${textOf(gone)}, which had come back from the restart before`;
+  return { ...fates, impossible: { kind: "lost-acknowledged-write", sentence } };
+};
 
 interface Element {
   readonly value: unknown;
@@ -69,6 +99,8 @@ class Inspection {
   readonly #key: string;
   readonly #gathering: Gathering;
   readonly #budget: Budget;
+  /** What was there when the incarnation began, as a read back found it. */
+  readonly #initial: ReadonlyMap<unknown, unknown>;
   readonly #elements = new Map<unknown, Element>();
   readonly #refused = new Map<unknown, Operation>();
   /** Elements that were added more than once, so that nobody can tell which add a read saw. */
@@ -77,8 +109,15 @@ class Inspection {
   readonly #reads: { readonly operation: Operation; readonly values: ReadonlySet<unknown> }[] = [];
   readonly #found = new Map<Finding["kind"], Finding>();
 
-  constructor(key: string, operations: readonly Operation[], gathering: Gathering, budget: Budget) {
+  constructor(
+    key: string,
+    operations: readonly Operation[],
+    initial: readonly unknown[],
+    gathering: Gathering,
+    budget: Budget,
+  ) {
     this.#key = key;
+    this.#initial = new Map(initial.map((element) => [comparable(element), element]));
     this.#gathering = gathering;
     this.#budget = budget;
     for (const operation of operations) if (operation.f === "add") this.#sortAdd(operation);
@@ -93,6 +132,7 @@ class Inspection {
       this.#tick("absent", i);
       for (const [name, element] of this.#elements)
         if (!values.has(name)) this.#noteAbsent(element, operation);
+      this.#checkInitial(operation, values);
     }
     for (const [i, { operation, values }] of this.#reads.entries()) {
       this.#tick("resurrected", i);
@@ -162,6 +202,7 @@ class Inspection {
     if (this.#ambiguous.has(name)) return;
     const element = this.#elements.get(name);
     const refused = this.#refused.get(name);
+    if (!element && this.#initial.has(name)) return;
     if (!element) {
       const why = refused ? `whose add by client ${refused.process} was refused` : "which nobody added";
       this.#find("phantom-value", [refused, operation], `${at(operation)} shows ${textOf(value)}, ${why}`);
@@ -178,6 +219,14 @@ class Inspection {
     if (operation.return >= element.known) return;
     element.known = operation.return;
     element.knownBy = operation;
+  }
+
+  /** Every read of an incarnation follows its first read-back. */
+  #checkInitial(operation: Operation, values: ReadonlySet<unknown>): void {
+    const gone = [...this.#initial].find(([name]) => !values.has(name));
+    if (!gone) return;
+    const what = `${at(operation)} does not show ${textOf(gone[1])}, which this incarnation's first read-back had found`;
+    this.#find("stale-read", [operation], what);
   }
 
   #noteAbsent(element: Element, read: Operation): void {

@@ -234,3 +234,30 @@ describe("where replies end", () => {
     expect(client.replyEnd!()).toEqual({ localPort, bytes: 12 });
   });
 });
+
+test("an element is added without saying whether it was new, and what is read of a set is sorted", async () => {
+  const { client, server } = await clientOf("set", {
+    SADD: ":0\r\n",
+    SMEMBERS: `*2\r\n${bulk("b")}${bulk("a")}`,
+  });
+  expect(await client.execute({ workload: "set", f: "add", key: "s", value: "a" }, 1000)).toEqual({
+    type: "ok",
+  });
+  expect(await client.execute({ workload: "set", f: "read", key: "s" }, 1000)).toEqual({
+    type: "ok",
+    value: ["a", "b"],
+  });
+  expect(server.received.slice(-2)).toEqual(["SADD s a", "SMEMBERS s"]);
+});
+
+test("a connection that is not admitted is closed", async () => {
+  const server = await scriptedServer(() => "+PONG\r\n");
+  open.push(server);
+  let closed: () => boolean = () => false;
+  const connecting = connectRespClient(server.endpoint, "set", 5000, async (connection) => {
+    closed = () => connection.closed;
+    throw new Error("not this one");
+  });
+  await expect(connecting).rejects.toThrow("not this one");
+  expect(closed()).toBe(true);
+});

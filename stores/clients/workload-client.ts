@@ -1,5 +1,5 @@
 /**
- * What the four workloads ask for, in RESP: one table, `requests`, from (workload, f) to the commands sent, and how
+ * What the workloads ask for, in RESP: one table, `requests`, from (workload, f) to the commands sent, and how
  * their replies are read. Works with every store that speaks RESP2; stores without `SET … IFEQ … GET` (before Redis
  * 8.4 and Valkey 8.1) compare and set through WATCH / MULTI / EXEC, decided once at connect time.
  *
@@ -193,6 +193,18 @@ const readList: Perform = async (steps, { key }) => ({
   value: strings("LRANGE", await steps.decide(["LRANGE", key, 0, -1])),
 });
 
+/** Of a unique element, so that it is always new; 0 says that it was there already, and is left to the reads to show. */
+const add: Perform = async (steps, { key, value }) => {
+  count("SADD", await steps.decide(["SADD", key, value as string]));
+  return { type: "ok" };
+};
+
+/** Sorted: in no order of the store's, equal sets would look different. */
+const readSet: Perform = async (steps, { key }) => ({
+  type: "ok",
+  value: strings("SMEMBERS", await steps.decide(["SMEMBERS", key])).sort(),
+});
+
 const accountKey = (key: string, account: string) => `${key}/${account}`;
 const ledgerKey = (key: string) => `${key}/ledger`;
 
@@ -264,6 +276,7 @@ const requests: Readonly<Record<string, Readonly<Record<string, Perform>>>> = {
   register: { read, write, cas: compareAndSet },
   kv: { read, write, delete: remove },
   append: { append, read: readList },
+  set: { add, read: readSet },
   bank: { open: openAccounts, transfer, read: readBalances, audit },
 };
 
@@ -317,22 +330,27 @@ class RespClient implements Client {
   }
 }
 
+/** Looks at a connection before it is used, within ms; rejects when it is not to be used. */
+export type Admit = (connection: RespConnection, deadlineMs: number) => Promise<void>;
+
 /**
  * Connects, and resolves once the store has answered a PING and is not loading any more.
  *
  * @param deadlineMs ms for all of it.
- * @throws RespConnectionError when there is no answer by then.
+ * @throws RespConnectionError when there is no answer by then, or what `admit` throws.
  */
 export async function connectRespClient(
   endpoint: Endpoint,
   workload: string,
   deadlineMs: number,
+  admit?: Admit,
 ): Promise<Client> {
   const endsAt = performance.now() + deadlineMs;
   const left = () => Math.max(1, endsAt - performance.now());
   const connection = await RespConnection.connect(endpoint, left());
   try {
     await awaitAnswer(connection, endsAt);
+    await admit?.(connection, left());
     const casWay = workload === "register" ? await probeCompareAndSet(connection, left()) : "ifeq";
     return new RespClient(connection, casWay);
   } catch (error) {
