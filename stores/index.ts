@@ -13,7 +13,8 @@ import { jsonFiles } from "./json-files/store.ts";
 import { postgresReplica, postgresReplicaAsync } from "./postgres/replica.ts";
 import { postgres, postgresFsyncOff } from "./postgres/store.ts";
 import { ramlog } from "./ramlog/store.ts";
-import { redis, redisUnrepaired } from "./redis.ts";
+import { redisSentinel } from "./redis/sentinel.ts";
+import { redis, redisUnrepaired } from "./redis/store.ts";
 import { parseRespStore } from "./resp.ts";
 import { sqlite, sqliteNormal } from "./sqlite/store.ts";
 
@@ -25,6 +26,7 @@ export const stores: readonly Store[] = [
   ramlog,
   redis,
   redisUnrepaired,
+  redisSentinel,
   sqlite,
   sqliteNormal,
   postgres,

@@ -210,6 +210,7 @@ const add: Perform = async (steps, { key, value }) => {
   return { type: "ok" };
 };
 
+/** Keys come in their order, so that equal sets look equal. */
 const readSet: Perform = async (steps, { key }) => {
   const prefix = `${key}/`;
   const [entries] = await steps.read([below(prefix)]);

@@ -5,7 +5,8 @@
  * are synced, as shipped. Members know each other by the addresses that lead through the network's links.
  *
  * A member that finds its own files takes the cluster from them. One whose files are gone is started as if it had joined
- * (`existing`): as a new cluster's first start it could vote twice in one term, which no operator's tool would do.
+ * (`existing`), since as a new cluster's first start it would begin a log of its own: it ends with a panic ("tocommit is out
+ * of range") as soon as a leader tells it what it had confirmed. It has to be replaced.
  *
  * Flags: https://etcd.io/docs/v3.4/op-guide/configuration/, replacing:
  * https://etcd.io/docs/v3.4/op-guide/runtime-configuration/

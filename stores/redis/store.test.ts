@@ -1,9 +1,9 @@
 import { appendFileSync, readFileSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
-import type { Durability, NodeSettings, Store } from "./contract.ts";
-import { type ServingStore, serve } from "./fixtures/serving.ts";
-import { redis, redisUnrepaired } from "./redis.ts";
+import type { Durability, NodeSettings, Store } from "../contract.ts";
+import { type ServingStore, serve } from "../fixtures/serving.ts";
+import { redis, redisUnrepaired } from "./store.ts";
 
 const node = (durability: Durability): NodeSettings => ({ name: "n1", dir: "/d", port: 7001, durability });
 

@@ -12,12 +12,9 @@
  * Known truths, tested in known-truths.test.ts: a power loss takes a bounded window in mode `interval` and nothing in mode
  * `always`; a sync that fails in mode `always` ends the process, and what it was to cover is not acknowledged.
  */
-import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
-import { execa } from "execa";
-import { RespParser } from "./clients/resp.ts";
-import { type Durability, ScenarioError, type Store } from "./contract.ts";
-import { type DeclaredPromise, findProgram, respStore } from "./resp.ts";
+import { capabilities, type Durability, type Store } from "../contract.ts";
+import { type DeclaredPromise, findProgram, respStore } from "../resp.ts";
+import { logFiles, persistence, repair } from "./append-only-file.ts";
 
 const page = "https://redis.io/docs/latest/operate/oss_and_stack/management/persistence/";
 const nothing = { survives: "a prefix", lossMsMax: Number.POSITIVE_INFINITY } as const;
@@ -58,63 +55,25 @@ function promise(durability: Durability): DeclaredPromise {
   }
 }
 
-function persistence(durability: Durability): string[] {
-  if (durability.mode === "none") return ["--appendonly", "no"];
-  if (durability.mode === "interval" && durability.intervalMs !== 1000) {
-    throw new ScenarioError(
-      `redis cannot sync every ${durability.intervalMs} ms, only every second: use --durability interval:1000`,
-    );
-  }
-  const appendfsync = durability.mode === "always" ? "always" : "everysec";
-  const noRewrites = ["--auto-aof-rewrite-percentage", "0"];
-  return ["--appendonly", "yes", "--appendfsync", appendfsync, ...noRewrites];
-}
-
 const alone: Store = respStore({
   name: "redis-unrepaired",
   summary: "redis-server alone: it does not start when its log ends in zeros",
   command: (node) => [
     "redis-server",
     ...["--port", String(node.port), "--bind", "127.0.0.1", "--dir", node.dir],
-    ...["--save", "", "--daemonize", "no", "--protected-mode", "no"],
-    ...persistence(node.durability),
+    ...["--daemonize", "no", "--protected-mode", "no"],
+    ...persistence(node.durability).flatMap(([name, value]) => [`--${name}`, value]),
   ],
+  capabilities,
   durabilities: ["always", "interval", "none"],
   promise,
-  logFiles: "appendonlydir/*.aof",
+  logFiles,
   performs: ["write", "sync", "grow"],
   unavailable: async () =>
     findProgram("redis-server")
       ? undefined
       : "redis-server is not on PATH; install it, for example with: apt-get install redis-server",
 });
-
-const directory = "appendonlydir";
-const manifest = "appendonly.aof.manifest";
-const repairDeadlineMs = 30_000;
-
-/** Runs `redis-check-aof --fix` when a file of the log is not merely cut short, which Redis puts right by itself. */
-async function repair(dir: string): Promise<void> {
-  const path = join(dir, directory, manifest);
-  if (!existsSync(path)) return;
-  const names = [...readFileSync(path, "latin1").matchAll(/^file (\S+) seq \d+ type i$/gm)].map(
-    ([, name]) => name!,
-  );
-  if (names.every((name) => isLog(join(dir, directory, name)))) return;
-  // What it says, and whether it could, is left to Redis: it starts next.
-  await execa("redis-check-aof", ["--fix", path], { input: "y\n", reject: false, timeout: repairDeadlineMs });
-}
-
-/** Whether all of the file is commands, the last of which may be incomplete. A file that is missing is no log. */
-function isLog(path: string): boolean {
-  try {
-    const bytes = readFileSync(path);
-    if (bytes.includes(0)) new RespParser().push(bytes); // what was never written reads as zeros
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 export const redisUnrepaired: Store = alone;
 
