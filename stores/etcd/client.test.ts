@@ -29,7 +29,9 @@ interface Scripted {
   readonly connections: () => number;
 }
 
-async function scripted(answer: (path: string) => Answer): Promise<Scripted> {
+type Script = (path: string, body: Readonly<Record<string, unknown>>) => Answer;
+
+async function scripted(answer: Script): Promise<Scripted> {
   const received: Scripted["received"] = [];
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
@@ -47,7 +49,7 @@ async function scripted(answer: (path: string) => Answer): Promise<Scripted> {
         if (path === "/v3/maintenance/status") send(socket, json({ header }));
         else {
           received.push({ path, body });
-          send(socket, answer(path));
+          send(socket, answer(path, body));
         }
       }
     });
@@ -69,7 +71,7 @@ function send(socket: Socket, answer: Answer): void {
   else if (answer !== "silence") socket.write(answer.raw);
 }
 
-async function connected(answer: (path: string) => Answer): Promise<Scripted & { client: Client }> {
+async function connected(answer: Script): Promise<Scripted & { client: Client }> {
   const server = await scripted(answer);
   const client = await connectEtcd(server.endpoint, false, 5000);
   open.push(client);
@@ -154,6 +156,7 @@ describe("a connection", () => {
     ["no HTTP", { raw: "-ERR unknown command\r\n" }],
     ["HTML", { raw: "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>" }],
     ["a list", json([])],
+    ["an object without a header", json({})],
     ["an error without words", json({}, "500 Internal Server Error")],
     ["half an answer", { raw: "HTTP/1.1 200 OK\r\nContent-Length: 90\r\nConnection: close\r\n\r\n{}" }],
   ])("with %s for an answer leaves a write unknown", async (_, answer) => {
@@ -226,6 +229,45 @@ test("an element whose key was put twice is shown twice, as a doubled append is"
   const list = await client.execute({ workload: "append", f: "read", key: "k" }, 5000);
   expect(list).toEqual({ type: "ok", value: ["a", "b", "b"] });
   expect(received[0]!.body).toMatchObject({ sortOrder: "ASCEND", sortTarget: "CREATE" });
+});
+
+describe("reads sent together", () => {
+  const keys = Array.from({ length: 70 }, (_, i) => `k${i}`);
+  const kv = (key: string, value: string) => ({
+    key: Buffer.from(key).toString("base64"),
+    value: Buffer.from(value).toString("base64"),
+    mod_revision: "1",
+  });
+  const requests: Request[] = [
+    { workload: "bank", f: "audit", key: "b", value: ["x"] },
+    ...keys.map((key): Request => ({ workload: "kv", f: "read", key })),
+  ];
+
+  test("are few transactions, and each gets what was found in its own ranges", async () => {
+    const server = await scripted((_path, body) => {
+      const ranges = (body.success as { requestRange: { key: string } }[]).map((one) => one.requestRange.key);
+      const found = ranges.map((key) => [kv(text(key), `value of ${text(key)}`)]);
+      return json({ header, responses: found.map((kvs) => ({ response_range: { header, kvs } })) });
+    });
+    const other = await connectEtcd(server.endpoint, false, 5000);
+    open.push(other);
+    const replies = await other.readAll!(requests, 5000);
+    expect(replies.slice(1)).toEqual(keys.map((key) => ({ type: "ok", value: `value of ${key}` })));
+    expect(replies[0]).toMatchObject({ type: "ok", value: { ledger: ["value of b/ledger/"] } });
+    expect(server.received.map(({ path }) => path)).toEqual(["/v3/kv/txn", "/v3/kv/txn"]);
+  });
+
+  test("all end alike when they are not answered", async () => {
+    const { client } = await connected(() => "reset");
+    const replies = await client.readAll!(requests, 5000);
+    expect(replies.map(({ type }) => type)).toEqual(requests.map((_, i) => (i < 60 ? "info" : "fail")));
+  });
+
+  test("are unknown when an answer lacks a range", async () => {
+    const { client } = await connected(() => json({ header, responses: [] }));
+    const replies = await client.readAll!(requests.slice(0, 2), 5000);
+    expect(replies.map(({ type }) => type)).toEqual(["info", "info"]);
+  });
 });
 
 test("reads are linearizable unless the client is serializable, and then each of their ranges is", async () => {

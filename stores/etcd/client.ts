@@ -1,149 +1,71 @@
 /**
- * What the workloads ask for, in etcd's KV API: one table, `requests`, from (workload, f) to ranges, puts and
- * transactions.
- *
- * A request that takes several steps is decided by its last one, the *decisive* step: until that has been handed over
- * nothing can take effect, so whatever fails earlier is `fail`; from then on outcomes.ts decides. A read that is answered
- * with an error is `fail`: it changed nothing and showed nothing.
+ * What the workloads ask for, in etcd's KV API: two tables, `reads` and `writes`, from (workload, f) to ranges, puts and
+ * transactions. A request that takes several steps is decided by its last one (steps.ts).
  *
  * How the workloads' things are kept: a register or a key as itself; an element of a list or of a set as a key of its own
  * below theirs, the order of a list being the order of the revisions that created them; a bank as its balances in JSON
  * under one key, written by transactions that are guarded by its revision, with each entry of the ledger as a key of its
  * own, numbered in their order. An element whose key was put twice is shown twice.
- * Values are read byte by byte (latin1), so that a damaged value is seen as it is and never repaired.
  */
 import type { Client, Endpoint, Reply, Request } from "../contract.ts";
-import { EtcdError, Gateway, GatewayError, type Json } from "./gateway.ts";
-import { connectionFailures, outcomeOfErrorReply } from "./outcomes.ts";
+import { Gateway, GatewayError, type Json } from "./gateway.ts";
+import { connectionFailures } from "./outcomes.ts";
+import {
+  below,
+  Ended,
+  type Entry,
+  encode,
+  entriesOf,
+  isAbsent,
+  member,
+  put,
+  responsesOf,
+  Steps,
+  unexpected,
+} from "./steps.ts";
 
-/** A request that ends here, with this reply. Thrown by the steps, caught in `execute`. */
-class Ended {
-  readonly reply: Reply;
-
-  constructor(reply: Reply) {
-    this.reply = reply;
-  }
-}
-
-/** A key as etcd shows it. `modRevision` is "0" when it is absent: that is what a compare takes for "absent". */
-interface Entry {
-  readonly key: string;
-  readonly value: string;
-  readonly modRevision: string;
-  /** How often it has been put since it was created. */
-  readonly version: number;
-}
-
-/** The steps of one request on one connection, all within one deadline. */
-class Steps {
-  readonly #gateway: Gateway;
-  readonly #serializable: boolean;
-  readonly #endsAt: number;
-
-  constructor(gateway: Gateway, serializable: boolean, deadlineMs: number) {
-    this.#gateway = gateway;
-    this.#serializable = serializable;
-    this.#endsAt = performance.now() + deadlineMs;
-  }
-
-  /** The request is this read, and changes nothing. */
-  async read(ranges: readonly Json[]): Promise<readonly (readonly Entry[])[]> {
-    const mode = this.#serializable ? { serializable: true } : {};
-    try {
-      if (ranges.length === 1) return [entriesOf(await this.#post("range", { ...ranges[0], ...mode }))];
-      const success = ranges.map((range) => ({ requestRange: { ...range, ...mode } }));
-      return responsesOf(await this.#post("txn", { success })).map(entriesOf);
-    } catch (error) {
-      if (error instanceof EtcdError) throw new Ended({ type: "fail", error: error.message });
-      throw error;
-    }
-  }
-
-  /** The key as the cluster agrees on it, for a write that depends on it. Its failure is a `fail` of the request. */
-  async prepare(key: string): Promise<Entry | undefined> {
-    try {
-      return entriesOf(await this.#post("range", { key: encode(key) }))[0];
-    } catch (error) {
-      throw new Ended({ type: "fail", error: `before anything was changed: ${(error as Error).message}` });
-    }
-  }
-
-  /** The decisive step, a write. */
-  async decide(action: "put" | "deleterange" | "txn", body: Json): Promise<Json> {
-    try {
-      return await this.#post(action, body);
-    } catch (error) {
-      if (!(error instanceof EtcdError)) throw error;
-      throw new Ended({ type: outcomeOfErrorReply(error.message), error: error.message });
-    }
-  }
-
-  /** The decisive write, if the key still has the revision that it was prepared with. */
-  async decideIfUnchanged(key: string, modRevision: string, puts: readonly Json[]): Promise<Reply> {
-    const unchanged = { target: "MOD", result: "EQUAL", key: encode(key), modRevision };
-    const success = puts.map((requestPut) => ({ requestPut }));
-    const answer = await this.decide("txn", { compare: [unchanged], success });
-    if (answer.succeeded === true) return { type: "ok" };
-    return { type: "fail", error: "conflict: the key was changed meanwhile" };
-  }
-
-  #post(action: string, body: Json): Promise<Json> {
-    return this.#gateway.post(`/v3/kv/${action}`, body, Math.max(1, this.#endsAt - performance.now()));
-  }
-}
-
-const encode = (text: string) => Buffer.from(text).toString("base64");
-const put = (key: string, value: string): Json => ({ key: encode(key), value: encode(value) });
-
-const isAbsent = (key: string): Json => ({
-  target: "CREATE",
-  result: "EQUAL",
-  key: encode(key),
-  createRevision: "0",
-});
-
-/** What begins with `prefix`, which ends with a slash: up to the same with the byte after it. */
-function below(prefix: string): Json {
-  return { key: encode(prefix), rangeEnd: encode(`${prefix.slice(0, -1)}0`) };
-}
-
-/** An answer that lacks what it must have: nobody knows what happened. */
-function unexpected(what: string): GatewayError {
-  return new GatewayError("malformed", `etcd answered without ${what}`);
-}
-
-/** Members of an answer are named in one of two ways, by the version of the gateway; empty ones are left out. */
-function member(of: Json, snake: string, camel: string): unknown {
-  return of[snake] ?? of[camel];
-}
-
-function entriesOf(answer: Json): Entry[] {
-  if (answer.header === undefined) throw unexpected("a header");
-  return ((answer.kvs ?? []) as readonly Json[]).map((kv) => ({
-    key: decode(kv.key),
-    value: decode(kv.value),
-    modRevision: String(member(kv, "mod_revision", "modRevision") ?? "0"),
-    version: Number(kv.version ?? 1),
-  }));
-}
-
-function responsesOf(answer: Json): Json[] {
-  return ((answer.responses ?? []) as readonly Json[]).map((response) => {
-    const range = member(response, "response_range", "responseRange");
-    if (range === undefined) throw unexpected("the range that was asked for");
-    return range as Json;
-  });
-}
-
-function decode(base64: unknown): string {
-  return Buffer.from(typeof base64 === "string" ? base64 : "", "base64").toString("latin1");
+/** A request that only reads: where, and what the answer's value is, given what was found in each range. */
+interface Read {
+  readonly ranges: (request: Request) => readonly Json[];
+  readonly value: (found: readonly (readonly Entry[])[], request: Request) => unknown;
 }
 
 type Perform = (steps: Steps, request: Request) => Promise<Reply>;
 
-const read: Perform = async (steps, { key }) => {
-  const [entries] = await steps.read([{ key: encode(key) }]);
-  return { type: "ok", value: entries![0]?.value ?? null };
+const itself = ({ key }: Request) => [{ key: encode(key) }];
+
+const readValue: Read = { ranges: itself, value: ([entries]) => entries?.[0]?.value ?? null };
+
+/** By the revisions that created them, which is the order of the appends. */
+const readList: Read = {
+  ranges: ({ key }) => [{ ...below(`${key}/`), sortOrder: "ASCEND", sortTarget: "CREATE" }],
+  value: ([entries], { key }) => elementsBelow(`${key}/`, entries ?? []),
+};
+
+/** Keys come in their order, so that equal sets look equal. */
+const readSet: Read = {
+  ranges: ({ key }) => [below(`${key}/`)],
+  value: ([entries], { key }) => elementsBelow(`${key}/`, entries ?? []),
+};
+
+/** The elements whose keys are below `prefix`. */
+function elementsBelow(prefix: string, entries: readonly Entry[]): string[] {
+  return entries.flatMap(({ key, version }) =>
+    new Array<string>(Math.max(1, version)).fill(key.slice(prefix.length)),
+  );
+}
+
+const readBalances: Read = {
+  ranges: itself,
+  value: ([entries], { value }) => balancesOf(value as readonly string[], entries?.[0]),
+};
+
+const audit: Read = {
+  ranges: (request) => [...itself(request), below(`${request.key}/ledger/`)],
+  value: ([bank, ledger], { value }) => ({
+    balances: balancesOf(value as readonly string[], bank?.[0]),
+    ledger: (ledger ?? []).map((entry) => entry.value),
+  }),
 };
 
 const write: Perform = async (steps, { key, value }) => {
@@ -175,13 +97,6 @@ const compareAndSet: Perform = async (steps, { key, value }) => {
   return { type: "ok", matched: false, value: entriesOf(found)[0]?.value ?? null };
 };
 
-/** The elements whose keys are below `prefix`. */
-function elementsBelow(prefix: string, entries: readonly Entry[]): string[] {
-  return entries.flatMap(({ key, version }) =>
-    new Array<string>(Math.max(1, version)).fill(key.slice(prefix.length)),
-  );
-}
-
 /** The element, and in the same transaction the list's length with it; not where the key itself has a value. */
 const append: Perform = async (steps, { key, value }) => {
   const answer = await steps.decide("txn", {
@@ -198,23 +113,9 @@ const append: Perform = async (steps, { key, value }) => {
   return { type: "ok", value: Number(counted.count) };
 };
 
-const readList: Perform = async (steps, { key }) => {
-  const prefix = `${key}/`;
-  const byCreation = { sortOrder: "ASCEND", sortTarget: "CREATE" };
-  const [entries] = await steps.read([{ ...below(prefix), ...byCreation }]);
-  return { type: "ok", value: elementsBelow(prefix, entries!) };
-};
-
 const add: Perform = async (steps, { key, value }) => {
   await steps.decide("put", put(`${key}/${value}`, ""));
   return { type: "ok" };
-};
-
-/** Keys come in their order, so that equal sets look equal. */
-const readSet: Perform = async (steps, { key }) => {
-  const prefix = `${key}/`;
-  const [entries] = await steps.read([below(prefix)]);
-  return { type: "ok", value: elementsBelow(prefix, entries!) };
 };
 
 interface Bank {
@@ -269,26 +170,42 @@ function balancesOf(accounts: readonly string[], entry: Entry | undefined) {
   return Object.fromEntries(accounts.map((account) => [account, bank?.balances[account] ?? unreadable]));
 }
 
-const readBalances: Perform = async (steps, { key, value }) => {
-  const [entries] = await steps.read([{ key: encode(key) }]);
-  return { type: "ok", value: balancesOf(value as readonly string[], entries![0]) };
+type Table<T> = Readonly<Record<string, Readonly<Record<string, T>>>>;
+
+const reads: Table<Read> = {
+  register: { read: readValue },
+  kv: { read: readValue },
+  append: { read: readList },
+  set: { read: readSet },
+  bank: { read: readBalances, audit },
 };
 
-const audit: Perform = async (steps, { key, value }) => {
-  const [bank, entries] = await steps.read([{ key: encode(key) }, below(`${key}/ledger/`)]);
-  if (!bank || !entries) throw unexpected("both parts of the bank");
-  const ledger = entries.map((entry) => entry.value);
-  return { type: "ok", value: { balances: balancesOf(value as readonly string[], bank[0]), ledger } };
+const writes: Table<Perform> = {
+  register: { write, cas: compareAndSet },
+  kv: { write, delete: remove },
+  append: { append },
+  set: { add },
+  bank: { open: openAccounts, transfer },
 };
 
-/** The table of requests. */
-const requests: Readonly<Record<string, Readonly<Record<string, Perform>>>> = {
-  register: { read, write, cas: compareAndSet },
-  kv: { read, write, delete: remove },
-  append: { append, read: readList },
-  set: { add, read: readSet },
-  bank: { open: openAccounts, transfer, read: readBalances, audit },
-};
+function readOf({ workload, f }: Request): Read {
+  const reading = reads[workload]?.[f];
+  if (!reading) throw new Error(`the etcd client knows no read "${f}" of "${workload}"`);
+  return reading;
+}
+
+/** How a request is performed; `undefined` when it is in neither table. */
+function performing({ workload, f }: Request): Perform | undefined {
+  const reading = reads[workload]?.[f];
+  if (!reading) return writes[workload]?.[f];
+  return async (steps, request) => {
+    const value = reading.value(await steps.read(reading.ranges(request)), request);
+    return { type: "ok", value };
+  };
+}
+
+/** Reads sent together, of one or two ranges each: etcd takes 128 in a transaction unless told otherwise. */
+const readsAtOnce = 60;
 
 class EtcdClient implements Client {
   readonly #gateway: Gateway;
@@ -304,14 +221,26 @@ class EtcdClient implements Client {
   }
 
   async execute(request: Request, deadlineMs: number): Promise<Reply> {
-    const perform = requests[request.workload]?.[request.f];
+    const perform = performing(request);
     if (!perform) {
       const error = `the etcd client knows no request "${request.f}" of "${request.workload}"`;
       return { type: "fail", error };
     }
-    const reply = await this.#attempt(perform, request, deadlineMs);
-    if (reply.type === "info") this.close();
-    return reply;
+    try {
+      return await perform(new Steps(this.#gateway, this.#serializable, deadlineMs), request);
+    } catch (error) {
+      return this.#ended(error);
+    }
+  }
+
+  /** Sixty at a time are read in one transaction, at one moment. */
+  async readAll(requests: readonly Request[], deadlineMs: number): Promise<readonly Reply[]> {
+    const steps = new Steps(this.#gateway, this.#serializable, deadlineMs);
+    const replies: Reply[] = [];
+    for (let at = 0; at < requests.length; at += readsAtOnce) {
+      replies.push(...(await this.#readTogether(requests.slice(at, at + readsAtOnce), steps)));
+    }
+    return replies;
   }
 
   replyEnd(): { readonly localPort: number; readonly bytes: number } {
@@ -322,15 +251,32 @@ class EtcdClient implements Client {
     this.#gateway.close();
   }
 
-  async #attempt(perform: Perform, request: Request, deadlineMs: number): Promise<Reply> {
+  async #readTogether(requests: readonly Request[], steps: Steps): Promise<readonly Reply[]> {
     try {
-      return await perform(new Steps(this.#gateway, this.#serializable, deadlineMs), request);
+      const ranges = requests.map((request) => readOf(request).ranges(request));
+      const found = [...(await steps.read(ranges.flat()))];
+      return requests.map((request, i) => {
+        const own = found.splice(0, ranges[i]!.length);
+        return { type: "ok", value: readOf(request).value(own, request) };
+      });
     } catch (error) {
-      if (error instanceof Ended) return error.reply;
-      const type = error instanceof GatewayError ? connectionFailures[error.reason] : "info";
-      return { type, error: (error as Error).message };
+      const reply = this.#ended(error);
+      return requests.map(() => reply);
     }
   }
+
+  /** The reply of a request that ended otherwise than by its answer. */
+  #ended(error: unknown): Reply {
+    const reply = replyTo(error);
+    if (reply.type === "info") this.close();
+    return reply;
+  }
+}
+
+function replyTo(error: unknown): Reply {
+  if (error instanceof Ended) return error.reply;
+  const type = error instanceof GatewayError ? connectionFailures[error.reason] : "info";
+  return { type, error: (error as Error).message };
 }
 
 /**

@@ -41,6 +41,18 @@ describe.skipIf(missing !== undefined)("three members of etcd", () => {
     const [one, other] = [await clientOf("n1"), await clientOf("n3")];
     expect(await set(one, "add", "a")).toEqual({ type: "ok" });
     expect(await set(other, "read")).toEqual({ type: "ok", value: ["a"] });
+    for (const value of ["z", "y"])
+      await one.execute({ workload: "append", f: "append", key: "l", value }, 8000);
+    const together = [
+      { workload: "append", f: "read", key: "l" },
+      { workload: "set", f: "read", key: "e0/s/0" },
+      { workload: "kv", f: "read", key: "absent" },
+    ];
+    expect(await other.readAll!(together, 8000)).toEqual([
+      { type: "ok", value: ["z", "y"] },
+      { type: "ok", value: ["a"] },
+      { type: "ok", value: null },
+    ]);
   });
 
   test("a client stays at home while home answers, and goes to another member when it does not", async () => {
