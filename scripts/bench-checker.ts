@@ -80,7 +80,7 @@ export function measureChecker(largest: number): CheckerFigures {
   const withChains = measureColumns(chains, "with 20% compare-and-set");
   const lost = busyKey({ operations, clients, indeterminateWrites: operations / 100 });
   const withLost = measureColumns(lost, `with ${operations / 100} indeterminate writes`);
-  const files = measureFiles(operations / 5);
+  const files = measureFiles(operations / 50);
   const perOperation = bySize.map(({ ms, operations: count }) => ms / count);
   const spread = Math.max(...perOperation) / Math.min(...perOperation);
   const bytes = Math.max(...[...bySize, withChains, withLost].map((row) => row.bytesPerOperation));
@@ -199,13 +199,13 @@ function judgeDeletes(columns: KeyColumns): void {
 
 interface FileFigures {
   readonly rows: readonly CheckerRow[];
-  /** Reading JSON lines, in times of JSON.parse of them. */
+  /** Reading JSON lines, in times of JSON.parse of them just before: the median of all turns. */
   readonly linesToParse: number;
   /** Reading JSON lines, in times of reading columns. */
   readonly linesToColumns: number;
 }
 
-/** Both forms on disk. Turns alternate, so that what else the machine does falls on all of them. */
+/** Both forms on disk. Turns alternate, and are short and many, so that what else the machine does falls on all of them. */
 export function measureFiles(count: number): FileFigures {
   const directory = mkdtempSync(join(tmpdir(), "acked-bench-checker-"));
   try {
@@ -220,15 +220,13 @@ export function measureFiles(count: number): FileFigures {
     const alike = readFileSync(lines, "utf8").trimEnd().split("\n");
     const ms = { parse: Number.POSITIVE_INFINITY, lines: Number.POSITIVE_INFINITY };
     const columnar = { read: Number.POSITIVE_INFINITY, operations: Number.POSITIVE_INFINITY };
-    for (let turn = 0; turn < 7; turn++) {
-      ms.parse = Math.min(
-        ms.parse,
-        cheapest(1, () => parseAll(alike)),
-      );
-      ms.lines = Math.min(
-        ms.lines,
-        cheapest(1, () => drain(readHistoryFile(lines))),
-      );
+    const ratios: number[] = [];
+    for (let turn = 0; turn < 51; turn++) {
+      const parse = cheapest(1, () => parseAll(alike));
+      const read = cheapest(1, () => drain(readHistoryFile(lines)));
+      ms.parse = Math.min(ms.parse, parse);
+      ms.lines = Math.min(ms.lines, read);
+      ratios.push(read / parse);
       columnar.read = Math.min(
         columnar.read,
         cheapest(2, () => readColumnarFile(columns)),
@@ -243,7 +241,8 @@ export function measureFiles(count: number): FileFigures {
         { what: `reading columns, ${size(columns)}, checked`, operations: count, ms: columnar.read },
         { what: "the same, as operation objects", operations: count, ms: columnar.operations },
       ],
-      linesToParse: ms.lines / ms.parse,
+      // The cheapest turns of the two may fall on moments in which the machine was of different speed; neighbours do not.
+      linesToParse: ratios.sort((a, b) => a - b)[ratios.length >> 1]!,
       linesToColumns: ms.lines / columnar.read,
     };
   } finally {
