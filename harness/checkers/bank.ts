@@ -14,7 +14,15 @@
  */
 import { byKey, type History } from "../history/history.ts";
 import type { Operation } from "../history/operation.ts";
-import { auditOf, type Balances, Books, balancesOf, balancesText, type Entry } from "./books.ts";
+import {
+  auditOf,
+  type Balances,
+  Books,
+  balancesOf,
+  type Entry,
+  type Statement,
+  sameBalances,
+} from "./books.ts";
 import type { CheckContext, CheckResult, Finding, FindingKind } from "./contract.ts";
 import { Gathering, inOrder, seconds } from "./findings.ts";
 import { checkRecovery, type FatesOf, losesByPromise, splitByIncarnation } from "./recovery.ts";
@@ -37,12 +45,6 @@ export function checkBank(history: History, context: CheckContext): CheckResult 
   gathering.count("operations", history.operations.length);
   gathering.count("banks", keys.size);
   return gathering.result(history.operations[0]?.workload);
-}
-
-/** Balances and ledger at some moment. */
-export interface Statement {
-  readonly balances: Balances;
-  readonly ledger: readonly Entry[];
 }
 
 /** What a restart found. Where loss is allowed, the opening itself may be gone: then there is no bank to judge. */
@@ -153,7 +155,7 @@ class Inspection {
     }
     for (const { operation, balances, ledger } of this.#audits) {
       const books = new Books(this.#initial.balances, ledger.slice(this.#initial.ledger.length));
-      if (books.textAt(books.length) === balancesText(balances)) continue;
+      if (sameBalances(books.last, balances)) continue;
       const shown = [...balances].find(([account, balance]) => books.last.get(account) !== balance);
       const [account, balance] = shown ?? ["", 0];
       this.#find(

@@ -12,22 +12,51 @@ export interface Entry {
   readonly amount: number;
 }
 
+/**
+ * What has been read already, by the very object that was read: histories do not change, and the same ones are checked
+ * again and again, cut at one event after the other. What is read depends on that object alone.
+ */
+const knownBalances = new WeakMap<object, Balances | "none">();
+const knownStatements = new WeakMap<object, Statement | string>();
+
 /** {account: balance}; `undefined` when it is not that. */
 export function balancesOf(value: unknown): Balances | undefined {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
+  let balances = knownBalances.get(value);
+  if (balances === undefined) {
+    balances = readBalances(value) ?? "none";
+    knownBalances.set(value, balances);
+  }
+  return balances === "none" ? undefined : balances;
+}
+
+function readBalances(value: object): Balances | undefined {
   const entries = Object.entries(value);
   if (!entries.every(([, balance]) => Number.isSafeInteger(balance))) return undefined;
   return new Map(entries as [string, number][]);
 }
 
+/** Balances and ledger at some moment. */
+export interface Statement {
+  readonly balances: Balances;
+  readonly ledger: readonly Entry[];
+}
+
 /** What an audit found, or what is wrong with it. */
-export function auditOf(
-  audit: Operation,
-): { readonly balances: Balances; readonly ledger: readonly Entry[] } | string {
-  const output = audit.output as { balances?: unknown; ledger?: unknown } | null | undefined;
-  const balances = balancesOf(output?.balances);
+export function auditOf({ output }: Pick<Operation, "output">): Statement | string {
+  if (typeof output !== "object" || output === null) return statementOf({});
+  let statement = knownStatements.get(output);
+  if (statement === undefined) {
+    statement = statementOf(output);
+    knownStatements.set(output, statement);
+  }
+  return statement;
+}
+
+function statementOf(output: { balances?: unknown; ledger?: unknown }): Statement | string {
+  const balances = balancesOf(output.balances);
   if (!balances) return "it shows an account without a balance, or with one that is no number";
-  if (!Array.isArray(output?.ledger)) return "it shows no ledger";
+  if (!Array.isArray(output.ledger)) return "it shows no ledger";
   const ledger: Entry[] = [];
   for (const line of output.ledger) {
     const entry = entryOf(line);
@@ -44,12 +73,11 @@ function entryOf(line: unknown): Entry | undefined {
   return id && from && to && amount ? { text: line, id, from, to, amount: Number(amount) } : undefined;
 }
 
-/** Balances in one text, by which they are compared. */
-export function balancesText(balances: Balances): string {
-  return [...balances]
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([account, balance]) => `${JSON.stringify(account)}=${balance}`)
-    .join();
+/** The same accounts with the same balances. */
+export function sameBalances(a: Balances, b: Balances): boolean {
+  if (a.size !== b.size) return false;
+  for (const [account, balance] of a) if (b.get(account) !== balance) return false;
+  return true;
 }
 
 /** The balances after each transfer of a ledger: version p is the state after the first p of them. */
@@ -59,34 +87,21 @@ export class Books {
   readonly last: Balances;
   readonly #opening: Balances;
   readonly #ledger: readonly Entry[];
-  readonly #texts: string[];
-  readonly #versions = new Map<string, number[]>();
+  #versions: VersionIndex | undefined;
 
   constructor(opening: Balances, ledger: readonly Entry[]) {
     this.#opening = opening;
     this.#ledger = ledger;
     this.length = ledger.length;
     const balances = new Map(opening);
-    this.#texts = [balancesText(balances)];
-    for (const entry of ledger) {
-      apply(balances, entry);
-      this.#texts.push(balancesText(balances));
-    }
+    for (const entry of ledger) apply(balances, entry);
     this.last = balances;
-    for (const [version, text] of this.#texts.entries()) {
-      const same = this.#versions.get(text);
-      if (same) same.push(version);
-      else this.#versions.set(text, [version]);
-    }
-  }
-
-  textAt(version: number): string {
-    return this.#texts[version]!;
   }
 
   /** The least version not below `low` with exactly these balances. */
   versionFrom(balances: Balances, low: number): number | undefined {
-    return this.#versions.get(balancesText(balances))?.find((version) => version >= low);
+    this.#versions ??= new VersionIndex(this.#opening, this.#ledger);
+    return this.#versions.leastFrom(balances, low);
   }
 
   /** The fewest of these transfers that, applied to a version, give exactly these balances. */
@@ -97,14 +112,67 @@ export class Books {
   ): Operation[] | undefined {
     const base = new Map(this.#opening);
     for (const entry of this.#ledger.slice(0, version)) apply(base, entry);
-    const wanted = balancesText(balances);
     for (let chosen = 1; chosen < 1 << candidates.length; chosen++) {
       const transfers = candidates.filter((_, i) => chosen & (1 << i));
       const result = new Map(base);
       for (const transfer of transfers) apply(result, transfer.input as Entry);
-      if (balancesText(result) === wanted) return transfers;
+      if (sameBalances(result, balances)) return transfers;
     }
     return undefined;
+  }
+}
+
+/**
+ * The versions of a ledger by their balances. The accounts are in one order, which the first version that has them gives
+ * them, so that a version's name is its balances in that order: two versions with the same accounts have the same name
+ * exactly when they have the same balances.
+ */
+class VersionIndex {
+  /** Place of each account in a name. */
+  readonly #places = new Map<string, number>();
+  readonly #balances: number[] = [];
+  readonly #versions = new Map<string, number[]>();
+
+  constructor(opening: Balances, ledger: readonly Entry[]) {
+    for (const [account, balance] of opening) this.#set(account, balance);
+    this.#add(0);
+    for (const [i, { from, to, amount }] of ledger.entries()) {
+      this.#set(from, this.#balanceOf(from) - amount);
+      this.#set(to, this.#balanceOf(to) + amount);
+      this.#add(i + 1);
+    }
+  }
+
+  leastFrom(balances: Balances, low: number): number | undefined {
+    // As many places as accounts: a version that did not have all of them yet has another, shorter name.
+    const wanted = new Array<number>(balances.size);
+    for (const [account, balance] of balances) {
+      const place = this.#places.get(account);
+      if (place === undefined || place >= balances.size) return undefined;
+      wanted[place] = balance;
+    }
+    return this.#versions.get(wanted.join())?.find((version) => version >= low);
+  }
+
+  #balanceOf(account: string): number {
+    const place = this.#places.get(account);
+    return place === undefined ? 0 : this.#balances[place]!;
+  }
+
+  #set(account: string, balance: number): void {
+    let place = this.#places.get(account);
+    if (place === undefined) {
+      place = this.#balances.length;
+      this.#places.set(account, place);
+    }
+    this.#balances[place] = balance;
+  }
+
+  #add(version: number): void {
+    const name = this.#balances.join();
+    const same = this.#versions.get(name);
+    if (same) same.push(version);
+    else this.#versions.set(name, [version]);
   }
 }
 
