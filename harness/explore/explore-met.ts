@@ -153,9 +153,20 @@ export class MetStates {
     if (!calls || !recoveries) {
       return this.watched(event, () => this.#options.recoverer.follow(state.image, crashPoint));
     }
-    const disk = new ModelledDisk(new DiskModel(state.image), crashPoint);
-    for (const call of calls) call(disk);
-    return { recovery: recoveries.first, model: disk.model };
+    return madeAgain(calls, recoveries, new ModelledDisk(new DiskModel(state.image), crashPoint));
+  }
+
+  /**
+   * Follows the recovery of what a process crash left, which goes on with what is pending. Where a state with the same
+   * names and contents has been recovered, its disk calls are made again: a recovery sees names and contents only, so
+   * that it would make the same ones.
+   *
+   * @param identity of the live files: `liveIdentity`, by which states are known here, too.
+   */
+  async followLive(live: DiskModel, identity: number, event: number): Promise<Followed> {
+    const { calls, recoveries } = this.#met.get(identity) ?? {};
+    if (!calls || !recoveries) return this.watched(event, () => this.#options.recoverer.follow(live));
+    return madeAgain(calls, recoveries, new ModelledDisk(live));
   }
 
   /** Runs one recovery in sight of whoever watches for one that never ends. */
@@ -234,6 +245,12 @@ export class MetStates {
     if (notJudged > 0) tally.leaveOut(notOpened, notJudged);
     this.#loss = { writes: Math.max(this.#loss.writes, loss.writes), ms: Math.max(this.#loss.ms, loss.ms) };
   }
+}
+
+/** The disk calls of a first recovery, made on a disk that is equal to the one on which it made them. */
+function madeAgain(calls: readonly DiskCall[], { first }: TwoRecoveries, disk: ModelledDisk): Followed {
+  for (const call of calls) call(disk);
+  return { recovery: first, model: disk.model };
 }
 
 /** Where a state is that one power loss left. */

@@ -112,6 +112,21 @@ test("two workers meet the same crash points and share the states", async () => 
   expect(Math.min(...distinct)).toBeGreaterThan(0);
 });
 
+for (const bug of [undefined, "lazy", "forgets"]) {
+  test(`a recovery whose disk calls are made again shows what one made anew does: ${bug ?? "no bug"}`, async () => {
+    const files = toyFiles(toyRun({ ...careful, operations: 60 }), directory);
+    const all = { profile: "posix-strict", ...(bug ? { bug } : {}) };
+    const anew = await exploreToy(files, { ...all, keepsCalls: false });
+    const again = await exploreToy(files, all);
+    const plain = (share: Share) => [
+      share.scenes,
+      share.findings.map(({ sentence, event, state }) => ({ sentence, event, state })),
+    ];
+    expect(plain(again)).toEqual(plain(anew));
+    expect(sceneOf(again, "crash, restart, reads, power loss").judged).toBeGreaterThan(0);
+  });
+}
+
 test("what the budget cuts off is counted as left out", async () => {
   const scene = sceneOf(await explored({}, { statesMax: 5 }), "power loss");
   expect(scene.recovered).toBe(5);

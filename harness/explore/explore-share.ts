@@ -17,7 +17,7 @@ import { type Loss, StateJudge } from "./judge/judge-state.ts";
 import type { Recovered, RecoveredValues } from "./judge/judge-state-values.ts";
 import type { Obligations } from "./judge/obligations.ts";
 import type { Followed, StateRecoverer } from "./recover/explore-recovery.ts";
-import type { CrashState } from "./states/crash-state.ts";
+import { type CrashState, liveIdentity, lowOf } from "./states/crash-state.ts";
 import { type CrashPoint, CrashStates, defaultEffort, type Effort } from "./states/enumerate.ts";
 import { profileByName } from "./states/profiles/index.ts";
 import type { Profile } from "./states/profiles/profile.ts";
@@ -218,7 +218,7 @@ class Exploration {
         if (stride === 1 && effort === easy) tally.possible(possible);
         else if (stride === 1) for (const { why, count } of leftOut) tally.leaveOut(why, count);
         for (const state of stride > 1 ? spread(states, statesOfSample) : states) {
-          if (!this.#isMine(state)) continue;
+          if (!this.#isMine(state.low)) continue;
           if (this.#over(endsAt)) return false;
           const met = await this.#states.meet(state, event, tally, first);
           present.push({ met, state });
@@ -241,7 +241,7 @@ class Exploration {
    * some crash points are looked at, and each once.
    */
   async #crashServeLosePower(endsAt: number, stride: number): Promise<void> {
-    const { worker, workers, recoverer, promise } = this.#options;
+    const { promise } = this.#options;
     const tally = this.#tally(sceneNames.served);
     const servedIsDurable = promise.showsOnlyDurable !== false;
     let present: {
@@ -266,13 +266,16 @@ class Exploration {
     await this.#follow(tally, stride > 1 ? sampledCrashPoint : everyCrashPoint, endsAt, {
       crashPoint: async (model, event) => {
         present = [];
-        if (number++ % (workers * stride) !== worker || this.#servedAt.has(event)) return true;
+        if (number++ % stride !== 0 || this.#servedAt.has(event)) return true;
         for (const inFlight of ["happened", "not-happened"] as const) {
           const live = model.fork(inFlight);
           // Without calls in flight both are the same.
           if (inFlight === "not-happened" && live.revision === model.revision) continue;
+          // Whoever has the power loss that leaves the same files has recovered them already.
+          const identity = liveIdentity(live);
+          if (!this.#isMine(lowOf(identity))) continue;
           if (this.#over(endsAt)) return false;
-          const followed = await this.#states.watched(event, () => recoverer.follow(live));
+          const followed = await this.#states.followLive(live, identity, event);
           if (this.#unfollowed(followed, tally)) continue;
           const restarted = followed.recovery;
           const path: StatePath = {
@@ -342,7 +345,7 @@ class Exploration {
         if (number++ % stride !== 0) return true;
         const { states } = this.#statesOf(model, easy);
         for (const state of stride > 1 ? spread(states, statesOfSample) : states) {
-          if (!this.#isMine(state)) continue;
+          if (!this.#isMine(state.low)) continue;
           if (this.#over(endsAt)) return false;
           const met = await this.#states.meet(state, event, tally);
           let interrupted = explored.get(met);
@@ -480,9 +483,10 @@ class Exploration {
     return states.now();
   }
 
-  #isMine(state: CrashState): boolean {
+  /** @param low of a state's hash. */
+  #isMine(low: number): boolean {
     const { worker, workers } = this.#options;
-    return workers === 1 || state.low % workers === worker;
+    return workers === 1 || low % workers === worker;
   }
 
   #over(endsAt: number): boolean {

@@ -5,12 +5,10 @@
  * Not judged here: whether it was allowed to show what it showed.
  */
 import type { Durability, Recover, Recoverable, SimulatedDisk } from "../../../stores/contract.ts";
-import type { FileId } from "../disk/disk-file.ts";
 import type { DiskImage, DiskModel } from "../disk/disk-model.ts";
-import { rootDirectory } from "../disk/disk-names.ts";
-import { mixHigh, mixLow, textHash } from "../disk/pages.ts";
 import { type DiskCall, ModelledDisk } from "../disk/simulated-disk.ts";
 import type { Recovered, RecoveredValues } from "../judge/judge-state-values.ts";
+import { liveIdentity } from "../states/crash-state.ts";
 
 export type Recovery =
   | { readonly recovered: Recovered; readonly refused?: undefined }
@@ -110,24 +108,6 @@ export async function inProcess(
       return { first, second, ...kept };
     },
   };
-}
-
-/** 53 bits of a hash of all names and contents, as the page cache shows them. */
-function liveIdentity({ names, files }: DiskModel): number {
-  let high = 0;
-  let low = 0;
-  const visit = (directory: FileId, prefix: string) => {
-    for (const [name, id] of names.entriesOf(directory) ?? []) {
-      const path = prefix + name;
-      const file = files.get(id)!;
-      const content = file.directory ? undefined : file.live;
-      high = (high + mixHigh(textHash(path, 0x811c9dc5), content?.high ?? 1)) >>> 0;
-      low = (low + mixLow(textHash(path, 0x2f0b4c47), content?.low ?? 1)) >>> 0;
-      if (file.directory) visit(id, `${path}/`);
-    }
-  };
-  visit(rootDirectory, "");
-  return (high & 0x1fffff) * 0x100000000 + low;
 }
 
 function sentenceOf(error: unknown): string {

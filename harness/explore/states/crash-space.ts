@@ -430,13 +430,15 @@ function allNames(model: DiskModel, directories: Directories): NamedFile[] {
   return named;
 }
 
-const directoryMark = 0x44495220;
+/** In place of a directory's content, in hashes of states. */
+export const directoryMark = 0x44495220;
 /** Deeper than any path; a directory moved into itself by half of a state must not hang the walk. */
 const deepest = 256;
 
 const pathHashes = new Map<string, { readonly high: number; readonly low: number }>();
 
-function pathHash(path: string): { readonly high: number; readonly low: number } {
+/** Of one name, from the root; kept, since thousands of states have the same names. */
+export function pathHash(path: string): { readonly high: number; readonly low: number } {
   let known = pathHashes.get(path);
   if (known === undefined) {
     if (pathHashes.size > 100_000) pathHashes.clear();

@@ -23,9 +23,11 @@ import {
 } from "../disk/pages.ts";
 import {
   CrashSpace,
+  directoryMark,
   type FileSpace,
   type NamesChoice,
   type PageRange,
+  pathHash,
   type SizeChoice,
   versionOf,
 } from "./crash-space.ts";
@@ -150,7 +152,7 @@ export class CrashState {
 
   /** 53 bits of the hash as one number, for keys of maps; equal states have equal identities. */
   get identity(): number {
-    return (this.high & 0x1fffff) * 0x100000000 + this.low;
+    return identityOf(this.high, this.low);
   }
 
   /** The whole disk. Costs microseconds: everything that the state did not change is shared. */
@@ -383,6 +385,37 @@ function whatItDid({ kind, path, otherPath, offset, size }: PendingOperation): s
     case "rmdir":
       return `removal of the directory ${path}`;
   }
+}
+
+/**
+ * The identity of the crash state that holds what the page cache shows, all names and contents: for whoever reads, the
+ * two are the same disk, whatever is pending on one of them.
+ */
+export function liveIdentity({ names, files }: DiskModel): number {
+  let high = 0;
+  let low = 0;
+  const visit = (directory: FileId, prefix: string) => {
+    for (const [name, id] of names.entriesOf(directory) ?? []) {
+      const path = prefix + name;
+      const hash = pathHash(path);
+      const file = files.get(id)!;
+      const content = file.directory ? undefined : file.live;
+      high = (high + mixHigh(hash.high, content?.high ?? directoryMark)) >>> 0;
+      low = (low + mixLow(hash.low, content?.low ?? directoryMark)) >>> 0;
+      if (file.directory) visit(id, `${path}/`);
+    }
+  };
+  visit(rootDirectory, "");
+  return identityOf(high, low);
+}
+
+function identityOf(high: number, low: number): number {
+  return (high & 0x1fffff) * 0x100000000 + low;
+}
+
+/** The part of an identity by which states are shared out among workers: `CrashState.low`. */
+export function lowOf(identity: number): number {
+  return identity % 0x100000000;
 }
 
 /** The disk as the page cache shows it: what a restart after a process crash finds. */

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { DiskModel } from "../disk/disk-model.ts";
 import { type BegunCall, EventList, shown, statesOf } from "../fixtures/event-list.ts";
 import { naiveCrashStates } from "../fixtures/naive-crash-states.ts";
-import { crashStateOf } from "./crash-state.ts";
+import { crashStateOf, liveIdentity } from "./crash-state.ts";
 import { CrashStates, defaultEffort } from "./enumerate.ts";
 import { profileByName, profileNames } from "./profiles/index.ts";
 
@@ -182,6 +182,8 @@ describe("a sample of states", () => {
             const alone = new DiskModel(state.image);
             const [only] = new CrashStates(alone, profileByName(profile), 1).now().states;
             expect(only!.identity).toBe(state.identity);
+            // So has one whose page cache shows it.
+            expect(liveIdentity(alone)).toBe(state.identity);
           }
         }
       }),
