@@ -16,6 +16,8 @@ test.each([
   ["57P02", "FATAL", "a session ended by a crash", "info"],
   ["58030", "ERROR", "an I/O error", "info"],
   ["58030", "PANIC", "a failed sync of the log", "info"],
+  ["53100", "PANIC", "a sync of the log that fails for a full disk", "info"],
+  ["53100", "FATAL", "a full disk that ends the session", "info"],
   ["23505", "FATAL", "a known error that ended the session", "info"],
   ["XX001", "ERROR", "damaged data", "info"],
   ["", "", "an error without a code", "info"],

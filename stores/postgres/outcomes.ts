@@ -43,11 +43,19 @@ export const exceptions: Readonly<Record<string, "fail" | "info">> = {
   "57014": "fail",
 };
 
+/**
+ * FATAL at the door: no session, and so no statement. A PANIC is another matter: a sync of the log that fails for a full disk
+ * has class 53, and the commit record may be on the disk.
+ */
+function neverLetIn(sqlState: string): boolean {
+  return sqlState === "53300" || ["28", "3D"].includes(sqlState.slice(0, 2));
+}
+
 /** What an error reply stands for; `severity` is the untranslated one. */
 export function outcomeOfError(sqlState: string, severity: string): "fail" | "info" {
   const exception = exceptions[sqlState];
   if (exception) return exception;
-  if (severity !== "ERROR" && !["28", "3D", "53"].includes(sqlState.slice(0, 2))) return "info";
+  if (severity !== "ERROR" && !(severity === "FATAL" && neverLetIn(sqlState))) return "info";
   return refusedClasses.some((one) => sqlState.startsWith(one.sqlStateClass)) ? "fail" : "info";
 }
 
