@@ -1,13 +1,13 @@
 import { expect, test } from "vitest";
 import type { FaultLife } from "../faults/index.ts";
-import type { ClusterNode, NodeExit } from "./cluster.ts";
 import { RunClock } from "./history/clock.ts";
 import type { HistoryEvent } from "./history/operation.ts";
 import { EpochFacts, Judge } from "./judge.ts";
 import { resolveScenario } from "./scenario.ts";
+import type { NodeExit, StoreNode } from "./single-node.ts";
 
 const facts = () => new EpochFacts(0, new RunClock());
-const nodeThat = (exit: NodeExit | undefined) => ({ name: "n1", exit: () => exit }) as unknown as ClusterNode;
+const nodeThat = (exit: NodeExit | undefined) => ({ name: "n1", exit: () => exit }) as unknown as StoreNode;
 const exited: NodeExit = { byUs: false, code: 1, at: 0, lastLine: "out of cheese" };
 
 function life(

@@ -19,11 +19,11 @@ import { checkAssumptions } from "./checkers/assumptions.ts";
 import { runChecker } from "./checkers/compose.ts";
 import type { CheckContext, CheckResult, Finding } from "./checkers/contract.ts";
 import { checkCoveringSync, checkFailStop, type LogFailure } from "./checkers/durability.ts";
-import type { ClusterNode, NodeExit } from "./cluster.ts";
 import type { RunClock } from "./history/clock.ts";
 import { buildHistory, type History, ofWorkload } from "./history/history.ts";
 import type { HistoryEvent, Operation } from "./history/operation.ts";
 import type { Resolution } from "./scenario.ts";
+import type { NodeExit, StoreNode } from "./single-node.ts";
 
 /** ms within which a store that stops by itself after a short write may have stopped because of it. */
 const excusedWithinMs = 500;
@@ -113,7 +113,7 @@ export class EpochFacts {
   }
 
   /** Before the kill that ends a cycle: did the fault end it, did the store stop itself, or did neither happen? */
-  endedBy(node: ClusterNode, life: FaultLife): void {
+  endedBy(node: StoreNode, life: FaultLife): void {
     const exit = node.exit();
     if (life.fault.name === "stop") this.stops++;
     else this.crashed();
@@ -122,7 +122,7 @@ export class EpochFacts {
   }
 
   /** A store that stopped in a cycle in which nothing that could excuse it had fired. */
-  cycleOver(node: ClusterNode, lives: readonly FaultLife[]): void {
+  cycleOver(node: StoreNode, lives: readonly FaultLife[]): void {
     const exit = node.exit();
     if (!exit || exit.byUs) return;
     const exitedAt = this.#clock.fromMonotonic(exit.at);

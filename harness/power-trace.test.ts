@@ -6,9 +6,9 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Client, Store } from "../stores/contract.ts";
 import { findStore } from "../stores/index.ts";
 import { ramlog } from "../stores/ramlog/store.ts";
-import { Cluster, type ClusterNode } from "./cluster.ts";
 import { PowerTrace, rebuild } from "./power-trace.ts";
 import { runDirectoryAt } from "./run-directory.ts";
+import { SingleNode, type StoreNode } from "./single-node.ts";
 import { whyNotSweepable } from "./sweep/sweep.ts";
 
 const missing = await whyNotSweepable(ramlog);
@@ -23,25 +23,25 @@ afterAll(() => rmSync(root, { recursive: true, force: true }));
 /** One node under a trace, with a client of its own for each start. */
 class Traced {
   readonly #store: Store;
-  readonly #cluster: Cluster;
-  readonly node: ClusterNode;
+  readonly #single: SingleNode;
+  readonly node: StoreNode;
   readonly power: PowerTrace;
 
   static async open(name: string): Promise<Traced> {
     const store = await findStore(name);
     const path = join(root, name.replace("/", "-"));
     mkdirSync(join(path, "data"), { recursive: true });
-    const cluster = await Cluster.open({
+    const single = await SingleNode.open({
       store,
       ...{ durability: { mode: "always" }, directory: runDirectoryAt(path), runsDir: root, clients: 1 },
       ...{ interposed: true, direct: true },
     });
-    return new Traced(store, cluster, await cluster.openEpoch(0), join(path, "power"));
+    return new Traced(store, single, await single.openEpoch(0), join(path, "power"));
   }
 
-  private constructor(store: Store, cluster: Cluster, node: ClusterNode, path: string) {
+  private constructor(store: Store, single: SingleNode, node: StoreNode, path: string) {
     this.#store = store;
-    this.#cluster = cluster;
+    this.#single = single;
     this.node = node;
     this.power = PowerTrace.begin(path, node.dataDir);
     node.traceInto(this.power.environment());
@@ -53,7 +53,7 @@ class Traced {
   }
 
   async close(): Promise<void> {
-    await this.#cluster.close();
+    await this.#single.close();
     this.power.close();
   }
 }

@@ -13,7 +13,6 @@ import { type FaultLife, Nemesis } from "../faults/index.ts";
 import { ScenarioError } from "../stores/contract.ts";
 import { type LoadClient, readBack, sendLoad, setUp } from "./clients/load.ts";
 import { RecordingClient } from "./clients/recording-client.ts";
-import { Cluster, type ClusterNode } from "./cluster.ts";
 import { RunClock } from "./history/clock.ts";
 import { HistoryWriter } from "./history/history-file.ts";
 import type { HistoryEvent } from "./history/operation.ts";
@@ -23,6 +22,7 @@ import type { FaultRecord, InstrumentCheck, RunResults } from "./results.ts";
 import { RunBook } from "./run-book.ts";
 import { type RunDirectory, writeJson } from "./run-directory.ts";
 import type { CyclePlan, EpochPlan, Resolution } from "./scenario.ts";
+import { SingleNode, type StoreNode } from "./single-node.ts";
 
 /** What a watcher sees while a run goes on. */
 export interface Progress {
@@ -81,7 +81,7 @@ class Stage {
   readonly #options: RunOptions;
   readonly #clock: RunClock;
   readonly #writer: HistoryWriter;
-  readonly #cluster: Cluster;
+  readonly #single: SingleNode;
   readonly #nemesis: Nemesis;
   readonly #judge: Judge;
   readonly book: RunBook;
@@ -100,7 +100,7 @@ class Stage {
   static async open(resolution: Resolution, options: RunOptions): Promise<Stage> {
     writeJson(options.directory.scenarioFile, resolution.scenario);
     const clock = new RunClock();
-    const cluster = await Cluster.open({
+    const single = await SingleNode.open({
       store: resolution.store,
       durability: resolution.scenario.durability,
       directory: options.directory,
@@ -110,14 +110,14 @@ class Stage {
       interposed:
         resolution.faults.some((fault) => fault.mechanism === "interposer") || wantsSyncCounts(resolution),
     });
-    return new Stage(resolution, options, clock, cluster);
+    return new Stage(resolution, options, clock, single);
   }
 
-  private constructor(resolution: Resolution, options: RunOptions, clock: RunClock, cluster: Cluster) {
+  private constructor(resolution: Resolution, options: RunOptions, clock: RunClock, single: SingleNode) {
     this.#resolution = resolution;
     this.#options = options;
     this.#clock = clock;
-    this.#cluster = cluster;
+    this.#single = single;
     this.#writer = new HistoryWriter(options.directory.historyFile);
     this.#judge = new Judge(resolution);
     this.#wantsEarlier = resolution.faults.some((fault) => fault.needsEarlierFiles);
@@ -144,7 +144,7 @@ class Stage {
     this.#events = [];
     const facts = new EpochFacts(epoch, this.#clock);
     this.book.epochBegan();
-    const node = await this.#cluster.openEpoch(epoch);
+    const node = await this.#single.openEpoch(epoch);
     rmSync(join(this.#options.directory.path, "earlier"), { recursive: true, force: true });
     if (losesPower(plan)) this.#tracePower(node);
     else node.traceInto({});
@@ -152,7 +152,7 @@ class Stage {
       if (await this.#start(node, facts, undefined)) await this.#cycles(node, epoch, plan, facts);
       for (const spot of node.blindSpots()) facts.unknown(`epoch ${epoch}: ${spot}`);
     } finally {
-      await this.#cluster.closeEpoch();
+      await this.#single.closeEpoch();
       this.#power?.close();
       this.#power = undefined;
     }
@@ -163,7 +163,7 @@ class Stage {
     if (!this.book.violated()) rmSync(this.#powerDir, { recursive: true, force: true });
   }
 
-  async #cycles(node: ClusterNode, epoch: number, plan: EpochPlan, facts: EpochFacts): Promise<void> {
+  async #cycles(node: StoreNode, epoch: number, plan: EpochPlan, facts: EpochFacts): Promise<void> {
     const clients = this.#clients(node, epoch);
     try {
       const opened = await setUp(clients, epoch, answerDeadlineMs);
@@ -182,7 +182,7 @@ class Stage {
 
   /** Load, faults, crash, restart, read-back. False when the epoch cannot go on. */
   async #cycle(
-    node: ClusterNode,
+    node: StoreNode,
     epoch: number,
     cycle: number,
     plan: CyclePlan,
@@ -207,7 +207,7 @@ class Stage {
 
   /** Power loss and damage at rest: done to the files when nothing runs in them. */
   async #whileStopped(
-    node: ClusterNode,
+    node: StoreNode,
     plan: CyclePlan,
     lives: FaultLife[],
     facts: EpochFacts,
@@ -226,7 +226,7 @@ class Stage {
   }
 
   /** The directory becomes what a disk may hold; what is traced from then on begins with that. */
-  async #losePower(node: ClusterNode, life: FaultLife, facts: EpochFacts): Promise<void> {
+  async #losePower(node: StoreNode, life: FaultLife, facts: EpochFacts): Promise<void> {
     const outcome = this.#power?.lose(life.parameters);
     if (!outcome) return facts.unknown(`epoch ${facts.epoch}: power loss was planned without a trace`);
     if (outcome.lost) {
@@ -237,7 +237,7 @@ class Stage {
   }
 
   /** Starts a trace of the node's data directory as it is now; the one before stays as evidence. */
-  #tracePower(node: ClusterNode): void {
+  #tracePower(node: StoreNode): void {
     this.#power?.close();
     const path = join(this.#powerDir, String(this.#powerTraces++));
     this.#power = PowerTrace.begin(path, node.dataDir);
@@ -249,7 +249,7 @@ class Stage {
   }
 
   /** What the files were at this stop, for faults that put older ones back at a later one. */
-  #keepEarlier(node: ClusterNode): void {
+  #keepEarlier(node: StoreNode): void {
     if (!this.#wantsEarlier) return;
     const { path } = this.#options.directory;
     const earlier = join(path, "earlier");
@@ -257,18 +257,13 @@ class Stage {
     cpSync(node.dataDir, earlier, { recursive: true, filter: (file) => !lstatSync(file).isSocket() });
   }
 
-  #withEarlier(node: ClusterNode): FaultTarget {
+  #withEarlier(node: StoreNode): FaultTarget {
     const earlierDir = join(this.#options.directory.path, "earlier");
     return { ...node.target(), ...(existsSync(earlierDir) ? { earlierDir } : {}) };
   }
 
   /** With a fault in force while it starts, a store may refuse; without it, it must come back. */
-  async #restart(
-    node: ClusterNode,
-    plan: CyclePlan,
-    facts: EpochFacts,
-    lives: FaultLife[],
-  ): Promise<boolean> {
+  async #restart(node: StoreNode, plan: CyclePlan, facts: EpochFacts, lives: FaultLife[]): Promise<boolean> {
     if (!plan.recovery) return this.#start(node, facts, lives);
     const life = this.#nemesis.arm(plan.recovery, node.target());
     lives.push(life);
@@ -279,7 +274,7 @@ class Stage {
   }
 
   async #loadAndInject(
-    node: ClusterNode,
+    node: StoreNode,
     epoch: number,
     cycle: number,
     plan: CyclePlan,
@@ -320,7 +315,7 @@ class Stage {
 
   /** Brings the cycle to its end: by its crash fault, by the store stopping on its own, or by time. */
   async #end(
-    node: ClusterNode,
+    node: StoreNode,
     plan: CyclePlan,
     signal: AbortSignal,
     passing: Promise<unknown>,
@@ -344,7 +339,7 @@ class Stage {
     return life;
   }
 
-  async #awaitGracefulStop(node: ClusterNode, facts: EpochFacts): Promise<void> {
+  async #awaitGracefulStop(node: StoreNode, facts: EpochFacts): Promise<void> {
     const stopped = await Promise.race([
       node.exited().then(() => true),
       sleep(gracefulStopDeadlineMs).then(() => false),
@@ -356,7 +351,7 @@ class Stage {
 
   /** (Re)starts the node; false when it does not come back, which is a finding unless its files were damaged. */
   async #start(
-    node: ClusterNode,
+    node: StoreNode,
     facts: EpochFacts,
     lives: readonly FaultLife[] | undefined,
   ): Promise<boolean> {
@@ -407,7 +402,7 @@ class Stage {
     }
   }
 
-  #clients(node: ClusterNode, epoch: number): LoadClient[] {
+  #clients(node: StoreNode, epoch: number): LoadClient[] {
     const { scenario, workloads, store } = this.#resolution;
     return Array.from({ length: scenario.clients }, (_, client) => {
       const workload = workloads[client % workloads.length]!;
@@ -473,7 +468,7 @@ class Stage {
 
   async close(): Promise<void> {
     this.#nemesis.healAll();
-    await this.#cluster.close();
+    await this.#single.close();
     this.#power?.close();
     rmSync(join(this.#options.directory.path, "earlier"), { recursive: true, force: true });
     this.#writer.close();

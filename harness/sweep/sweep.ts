@@ -21,7 +21,6 @@ import type { Store } from "../../stores/contract.ts";
 import type { Workload } from "../../workloads/contract.ts";
 import type { CheckResult, Finding } from "../checkers/contract.ts";
 import { combineVerdicts } from "../checkers/contract.ts";
-import { Cluster } from "../cluster.ts";
 import { RunClock } from "../history/clock.ts";
 import { Judge } from "../judge.ts";
 import { detectMachine } from "../machine.ts";
@@ -29,6 +28,7 @@ import type { SweepOutcome, SweepResults } from "../results.ts";
 import type { RunBook } from "../run-book.ts";
 import type { RunDirectory } from "../run-directory.ts";
 import type { Resolution } from "../scenario.ts";
+import { SingleNode } from "../single-node.ts";
 import { createSupervisor, type Supervisor } from "../supervisor/supervisor.ts";
 import { type CrashedDirectory, copyDirectory, epoch, type Script, scriptOf } from "./beginnings.ts";
 import { SweepMatrix } from "./matrix.ts";
@@ -122,7 +122,7 @@ interface Row {
 
 /** One trial after the other. */
 interface Lane {
-  readonly cluster: Cluster;
+  readonly single: SingleNode;
   /** For traces. */
   readonly scratch: string;
 }
@@ -198,7 +198,7 @@ class Sweep {
       if (this.#failure) throw this.#failure;
     } finally {
       for (const lane of await Promise.allSettled(this.#lanes)) {
-        if (lane.status === "fulfilled") await lane.value.cluster.close();
+        if (lane.status === "fulfilled") await lane.value.single.close();
       }
       await this.#supervisor.close();
     }
@@ -210,7 +210,7 @@ class Sweep {
     const lane = await this.#openLane("prepare");
     this.#lanes.push(Promise.resolve(lane));
     const trial = await playTrial({
-      ...{ resolution, clock: this.#clock, cluster: lane.cluster, scratch: lane.scratch, signal },
+      ...{ resolution, clock: this.#clock, single: lane.single, scratch: lane.scratch, signal },
       script: scriptOf(resolution.workloads, resolution.scenario.seed, { ...preparing, firstClient: 0 }),
       ...{ number: 0, n: 0, onlyStart: false },
     });
@@ -226,7 +226,7 @@ class Sweep {
 
   async #openLane(name: string): Promise<Lane> {
     const { resolution, directory, runsDir } = this.#options;
-    const cluster = await Cluster.open({
+    const single = await SingleNode.open({
       store: resolution.store,
       durability: resolution.scenario.durability,
       directory: { ...directory, dataDir: join(this.#room, name) },
@@ -237,7 +237,7 @@ class Sweep {
       explored: true,
       controlDirectory: this.#room,
     });
-    return { cluster, scratch: join(this.#room, `${name}-trace`) };
+    return { single, scratch: join(this.#room, `${name}-trace`) };
   }
 
   /** Takes tasks until there is none, in so many lanes. */
@@ -258,7 +258,7 @@ class Sweep {
   #play(lane: Lane, beginning: Beginning, asked: Pick<TrialOptions, "n" | "onlyStart" | "pair" | "counted">) {
     const { resolution, signal } = this.#options;
     return playTrial({
-      ...{ resolution, clock: this.#clock, cluster: lane.cluster, scratch: lane.scratch, signal },
+      ...{ resolution, clock: this.#clock, single: lane.single, scratch: lane.scratch, signal },
       script: this.#scripts[beginning],
       ...(beginning === "new store" ? {} : { crashed: this.#crashed! }),
       usualErrors: this.#usualErrors,

@@ -20,13 +20,13 @@ import type { Request } from "../../stores/contract.ts";
 import type { Workload } from "../../workloads/contract.ts";
 import { type LoadClient, readBack, setUp } from "../clients/load.ts";
 import { RecordingClient } from "../clients/recording-client.ts";
-import type { Cluster, ClusterNode, StartOutcome } from "../cluster.ts";
 import { globMatcher } from "../explore/traced/traced-run-content.ts";
 import type { RunClock } from "../history/clock.ts";
 import type { HistoryEvent } from "../history/operation.ts";
 import { EpochFacts } from "../judge.ts";
 import { PowerTrace } from "../power-trace.ts";
 import type { Resolution } from "../scenario.ts";
+import type { SingleNode, StartOutcome, StoreNode } from "../single-node.ts";
 import { type CrashedDirectory, copyDirectory, epoch, type Script } from "./beginnings.ts";
 import { type SweepPair, sweepName } from "./plan.ts";
 
@@ -34,7 +34,7 @@ export interface TrialOptions {
   readonly resolution: Resolution;
   readonly clock: RunClock;
   /** Opened with `direct` and `interposed`; one trial at a time. */
-  readonly cluster: Cluster;
+  readonly single: SingleNode;
   /** For the trace of a trial that loses power; emptied by the trial. */
   readonly scratch: string;
   /** Names the data directory. */
@@ -85,7 +85,7 @@ const never = Number.MAX_SAFE_INTEGER;
 
 /** Plays it. Never rejects for anything the store does. */
 export async function playTrial(options: TrialOptions): Promise<Trial> {
-  const stage = new TrialStage(options, await options.cluster.openEpoch(options.number));
+  const stage = new TrialStage(options, await options.single.openEpoch(options.number));
   try {
     await stage.play();
   } finally {
@@ -96,7 +96,7 @@ export async function playTrial(options: TrialOptions): Promise<Trial> {
 
 class TrialStage {
   readonly #options: TrialOptions;
-  readonly #node: ClusterNode;
+  readonly #node: StoreNode;
   readonly #events: HistoryEvent[];
   readonly #facts: EpochFacts;
   #incarnation: number;
@@ -110,7 +110,7 @@ class TrialStage {
   #stopped: string | undefined;
   #recoveryMs: number | undefined;
 
-  constructor(options: TrialOptions, node: ClusterNode) {
+  constructor(options: TrialOptions, node: StoreNode) {
     this.#options = options;
     this.#node = node;
     this.#facts = new EpochFacts(epoch, options.clock);
@@ -406,7 +406,7 @@ class TrialStage {
 
   async close(): Promise<void> {
     this.#disconnect();
-    await this.#options.cluster.closeEpoch();
+    await this.#options.single.closeEpoch();
     this.#power?.close();
     this.#node.traceInto({});
     rmSync(this.#options.scratch, { recursive: true, force: true });

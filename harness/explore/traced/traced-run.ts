@@ -22,7 +22,6 @@ import {
   setUp,
 } from "../../clients/load.ts";
 import { RecordingClient } from "../../clients/recording-client.ts";
-import { Cluster, type ClusterNode } from "../../cluster.ts";
 import { RunClock } from "../../history/clock.ts";
 import { buildHistory } from "../../history/history.ts";
 import { HistoryWriter } from "../../history/history-file.ts";
@@ -31,6 +30,7 @@ import { EpochFacts } from "../../judge.ts";
 import { findCompiler } from "../../machine.ts";
 import { type RunDirectory, writeJson } from "../../run-directory.ts";
 import type { Resolution } from "../../scenario.ts";
+import { SingleNode, type StoreNode } from "../../single-node.ts";
 import { aimedContent, missingContent, runCounts } from "./traced-run-content.ts";
 import { copyBase, type TracedRunEnd, type TraceRecord } from "./traced-run-files.ts";
 
@@ -116,7 +116,7 @@ class TracedStage {
   readonly #clock: RunClock;
   readonly #writer: HistoryWriter;
   readonly #trace: ReturnType<typeof createTrace>;
-  readonly #cluster: Cluster;
+  readonly #single: SingleNode;
   readonly #record: TraceRecord;
   readonly #facts: EpochFacts;
   readonly #recoveryMs: number[] = [];
@@ -151,7 +151,7 @@ class TracedStage {
     writeJson(directory.traceRecordFile, record);
     const trace = createTrace({ path: directory.traceFile, capacityBytes: traceBytesMax });
     try {
-      const cluster = await Cluster.open({
+      const single = await SingleNode.open({
         store,
         durability: scenario.durability,
         directory,
@@ -166,7 +166,7 @@ class TracedStage {
           powerCut?.makeDurable(dataDir);
         },
       });
-      return new TracedStage(options, clock, trace, cluster, record);
+      return new TracedStage(options, clock, trace, single, record);
     } catch (error) {
       trace.close();
       throw error;
@@ -177,13 +177,13 @@ class TracedStage {
     options: TracedRunOptions,
     clock: RunClock,
     trace: ReturnType<typeof createTrace>,
-    cluster: Cluster,
+    single: SingleNode,
     record: TraceRecord,
   ) {
     this.#options = options;
     this.#clock = clock;
     this.#trace = trace;
-    this.#cluster = cluster;
+    this.#single = single;
     this.#record = record;
     this.#writer = new HistoryWriter(options.directory.historyFile);
     this.#facts = new EpochFacts(0, clock);
@@ -194,7 +194,7 @@ class TracedStage {
     const { signal, script, powerCut, loadMs, operations = 1000 } = this.#options;
     const interrupt = () => this.#over.abort();
     signal.addEventListener("abort", interrupt, { once: true });
-    const node = await this.#cluster.openEpoch(0);
+    const node = await this.#single.openEpoch(0);
     const clients = this.#clients(node);
     let timer: NodeJS.Timeout | undefined;
     try {
@@ -219,7 +219,7 @@ class TracedStage {
   }
 
   /** False when the store did not come back. */
-  async #loadUntilKilled(node: ClusterNode, clients: readonly LoadClient[], after: number): Promise<boolean> {
+  async #loadUntilKilled(node: StoreNode, clients: readonly LoadClient[], after: number): Promise<boolean> {
     const ended = new AbortController();
     const until = AbortSignal.any([ended.signal, this.#over.signal]);
     this.#watch = (operations) => {
@@ -241,7 +241,7 @@ class TracedStage {
     return true;
   }
 
-  async #loadUntilCut(node: ClusterNode, clients: readonly LoadClient[], powerCut: PowerCut): Promise<void> {
+  async #loadUntilCut(node: StoreNode, clients: readonly LoadClient[], powerCut: PowerCut): Promise<void> {
     const reached = new AbortController();
     const ended = new AbortController();
     this.#watch = (operations) => {
@@ -260,7 +260,7 @@ class TracedStage {
     this.#rethrow();
   }
 
-  async #loadOn(node: ClusterNode, clients: readonly LoadClient[], operations: number): Promise<void> {
+  async #loadOn(node: StoreNode, clients: readonly LoadClient[], operations: number): Promise<void> {
     const ended = new AbortController();
     const until = AbortSignal.any([ended.signal, this.#over.signal]);
     const { script } = this.#options;
@@ -291,7 +291,7 @@ class TracedStage {
     });
   }
 
-  async #start(node: ClusterNode): Promise<boolean> {
+  async #start(node: StoreNode): Promise<boolean> {
     const stoppedAt = node.stoppedAt();
     const outcome = await node.start();
     if (outcome.started) {
@@ -350,7 +350,7 @@ class TracedStage {
     return workloads.map((workload) => [{ ...clients[0]!, workload }]);
   }
 
-  #clients(node: ClusterNode): LoadClient[] {
+  #clients(node: StoreNode): LoadClient[] {
     const { scenario, workloads, store } = this.#options.resolution;
     return Array.from({ length: scenario.clients }, (_, client) => {
       const workload = this.#workloadOf(client) ?? workloads[client % workloads.length]!;
@@ -405,7 +405,7 @@ class TracedStage {
   }
 
   async close(): Promise<void> {
-    await this.#cluster.close();
+    await this.#single.close();
     this.#trace.close();
     this.#writer.close();
   }

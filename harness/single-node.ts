@@ -1,6 +1,6 @@
 /**
- * The nodes of one run: their data directories, processes, links and interposers. Written for n nodes; this version
- * opens one. An epoch gives every node an empty data directory; a node may be started many times within it.
+ * The node of a run of one node: its data directories, processes, links and interposer. An epoch gives it an empty data
+ * directory; it may be started many times within one. Several nodes that replicate to each other are in clusters/.
  */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
@@ -18,7 +18,7 @@ import {
   type Supervisor,
 } from "./supervisor/supervisor.ts";
 
-export interface ClusterOptions {
+export interface SingleNodeOptions {
   readonly store: Store;
   readonly durability: Durability;
   readonly directory: RunDirectory;
@@ -66,58 +66,50 @@ type ProxyLink = Awaited<ReturnType<typeof createLink>>;
 const readyDeadlineMs = 10_000;
 const portAttempts = 5;
 
-export class Cluster {
-  readonly #options: ClusterOptions;
+/** The node, and the supervisor that its processes belong to. */
+export class SingleNode {
   readonly #supervisor: Supervisor;
-  readonly #frontEnd: FrontEnd | undefined;
-  readonly #nodes: ClusterNode[] = [];
+  readonly #node: StoreNode;
 
   /** @throws ScenarioError when the interposer is needed and cannot be built. */
-  static async open(options: ClusterOptions): Promise<Cluster> {
+  static async open(options: SingleNodeOptions): Promise<SingleNode> {
     const frontEnd = options.interposed ? await frontEndFor(options.store) : undefined;
-    const cluster = new Cluster(options, createSupervisor({ runsDir: options.runsDir }), frontEnd);
+    const single = new SingleNode(options, createSupervisor({ runsDir: options.runsDir }), frontEnd);
     try {
-      await cluster.#openNode("n1");
+      await single.#node.openLinks();
     } catch (error) {
-      await cluster.close();
+      await single.close();
       throw error;
     }
-    return cluster;
+    return single;
   }
 
-  private constructor(options: ClusterOptions, supervisor: Supervisor, frontEnd: FrontEnd | undefined) {
-    this.#options = options;
+  private constructor(options: SingleNodeOptions, supervisor: Supervisor, frontEnd: FrontEnd | undefined) {
     this.#supervisor = supervisor;
-    this.#frontEnd = frontEnd;
+    this.#node = new StoreNode("n1", options, supervisor, frontEnd);
   }
 
-  /** Every node gets an empty data directory; returns the first. */
-  async openEpoch(epoch: number): Promise<ClusterNode> {
-    for (const node of this.#nodes) await node.openEpoch(epoch);
-    return this.#nodes[0]!;
+  /** The node gets an empty data directory. */
+  async openEpoch(epoch: number): Promise<StoreNode> {
+    await this.#node.openEpoch(epoch);
+    return this.#node;
   }
 
-  /** Kills every node's processes; the files stay. */
+  /** Kills the node's processes; the files stay. */
   async closeEpoch(): Promise<void> {
-    for (const node of this.#nodes) await node.closeEpoch();
+    await this.#node.closeEpoch();
   }
 
   async close(): Promise<void> {
-    for (const node of this.#nodes) await node.close();
+    await this.#node.close();
     await this.#supervisor.close();
-  }
-
-  async #openNode(name: string): Promise<void> {
-    const node = new ClusterNode(name, this.#options, this.#supervisor, this.#frontEnd);
-    this.#nodes.push(node);
-    await node.openLinks();
   }
 }
 
 /** One node over all its incarnations. */
-export class ClusterNode {
+export class StoreNode {
   readonly name: string;
-  readonly #options: ClusterOptions;
+  readonly #options: SingleNodeOptions;
   readonly #supervisor: Supervisor;
   readonly #frontEnd: FrontEnd | undefined;
   readonly #links: ProxyLink[] = [];
@@ -130,7 +122,12 @@ export class ClusterNode {
   #prepared = false;
   #traceEnvironment: Readonly<Record<string, string>>;
 
-  constructor(name: string, options: ClusterOptions, supervisor: Supervisor, frontEnd: FrontEnd | undefined) {
+  constructor(
+    name: string,
+    options: SingleNodeOptions,
+    supervisor: Supervisor,
+    frontEnd: FrontEnd | undefined,
+  ) {
     this.name = name;
     this.#options = options;
     this.#traceEnvironment = options.traceEnvironment ?? {};
