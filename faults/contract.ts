@@ -240,6 +240,11 @@ export interface NetworkFault {
   readonly summary: string;
   /** Why a run that names no faults leaves it out; absent: it is among the defaults. */
   readonly onlyWhenAsked?: string;
+  /**
+   * It is met only by enough traffic of the right kind, which not every link has: one that was not met was not reached. A
+   * partition is met by every heartbeat between members, and by a client that asks.
+   */
+  readonly needsTraffic?: boolean;
   /** Why these members or this mechanism cannot have it. */
   unavailable(members: number, network: Network["mechanism"], can: Network["can"]): string | undefined;
   /** Concrete parameters, plain JSON, with `durationMs`. Whom it strikes is drawn as a number, or is `leader`. */
@@ -247,6 +252,55 @@ export interface NetworkFault {
   /** The links that it strikes: pure. */
   links(parameters: FaultParameters, target: Omit<NetworkTarget, "network">): readonly DirectedLink[];
   inject(parameters: FaultParameters, target: NetworkTarget): Promise<ClusterInjection>;
+}
+
+/** One member of a cluster, for faults that act on whole members. */
+export interface MemberControl {
+  readonly name: string;
+  running(): boolean;
+  /** SIGKILL to all of it; resolves when none of it is alive. */
+  kill(): Promise<void>;
+  /** Starts it on the files it has, in the background: it may need the others, or the network, to be ready. */
+  start(): void;
+  /** Its files as they are now are kept, to be put back by `oldDisk`. It must not be running. */
+  keepDisk(): void;
+  /** Puts the kept files back; false when none are kept. It must not be running. */
+  oldDisk(): boolean;
+  /** What it had not synced is lost, as a file system's rules allow. It must not be running. Evidence, or why not. */
+  losePower(parameters: FaultParameters): {
+    readonly lost: boolean;
+    readonly evidence: Readonly<Record<string, unknown>>;
+  };
+}
+
+/** Everything a fault of a whole cluster may act on. */
+export interface ClusterTarget extends NetworkTarget {
+  member(name: string): MemberControl;
+  /**
+   * Whoever decides who leads makes another member the leader, and tells the clients: all of them, or (`some`) not those
+   * that belong to the member that led. Resolves with its name; `undefined` when nobody could be made leader. Absent where
+   * members elect their leader themselves.
+   */
+  failOver?(from: string, told: "all" | "some"): Promise<string | undefined>;
+  /** A member that led comes back as a follower of the present leader, with a copy of its files. Absent as `failOver` is. */
+  follow?(name: string): Promise<void>;
+  /** Removes the member, which is dead, and starts a new one in its place. Absent where members cannot be replaced. */
+  replace?(name: string): Promise<void>;
+}
+
+/** A fault of a cluster as a whole, or one that needs to know that it is one. */
+export interface ClusterFault {
+  /** The name used by `--fault`. */
+  readonly name: string;
+  /** One sentence for `acked list`. */
+  readonly summary: string;
+  readonly onlyWhenAsked?: string;
+  /** Why it cannot be injected here, and how to get it. */
+  unavailable(store: Store, machine: Machine): string | undefined;
+  /** Concrete parameters, plain JSON, with `durationMs`: what is done is undone after it. */
+  parameters(members: number): Arbitrary<FaultParameters>;
+  /** Resolves when it is done; may take as long as a failover does. */
+  inject(parameters: FaultParameters, target: ClusterTarget): Promise<ClusterInjection>;
 }
 
 /** The name of a directed link in traffic, results and reports: `n1>n2`. */

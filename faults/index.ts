@@ -10,7 +10,14 @@ import { rolledBackFile } from "./at-rest/rolled-back-file.ts";
 import { swappedFiles } from "./at-rest/swapped-files.ts";
 import { truncatedTail } from "./at-rest/truncated-tail.ts";
 import { zeroPage } from "./at-rest/zero-page.ts";
-import type { Fault, NetworkFault } from "./contract.ts";
+
+import { failover } from "./cluster/failover.ts";
+import { killAll } from "./cluster/kill-all.ts";
+import { powerLossAll } from "./cluster/power-loss-all.ts";
+import { resurrectLeader } from "./cluster/resurrect-leader.ts";
+import { oldDisk, replaceMember } from "./cluster/returning-disks.ts";
+import type { ClusterFault, Fault, NetworkFault } from "./contract.ts";
+
 import { bitFlipWrite } from "./disk/bit-flip-write.ts";
 import { corruptRead } from "./disk/corrupt-read.ts";
 import { diskFull } from "./disk/disk-full.ts";
@@ -49,6 +56,7 @@ import {
   ring,
 } from "./network/partition-shapes.ts";
 import { cutLink, limitedLink, refuseLinks, slowLink } from "./network/troubled-links.ts";
+import { clockSkew } from "./process/clock-skew.ts";
 import { kill } from "./process/kill.ts";
 import { pause } from "./process/pause.ts";
 import { powerLoss } from "./process/power-loss.ts";
@@ -77,12 +85,10 @@ export {
 } from "./front-ends/trace-file.ts";
 export { type FaultLife, Nemesis } from "./nemesis.ts";
 export { namespacesUnavailable } from "./network/iproute.ts";
+export { createNetwork, networkConditions, networkUnavailable } from "./network/mechanisms.ts";
 export { createNamespaceNetwork, removeLeftNamespaces } from "./network/namespaces.ts";
 export { createLink } from "./network/proxy.ts";
 export { createProxyNetwork, type ProxyNetworkOptions } from "./network/proxy-network.ts";
-
-/** Not in the registry below: it needs `FaultTarget.clock`, which a run of a single node does not give. */
-export { clockSkew } from "./process/clock-skew.ts";
 
 /** Every fault that can be named. */
 export const faults: readonly Fault[] = [
@@ -140,6 +146,19 @@ export const networkFaults: readonly NetworkFault[] = [
   limitedLink,
   cutLink,
   refuseLinks,
+];
+
+/** Faults of one node that only a member of a cluster can have: they need a `FaultTarget.clock`. */
+export const memberFaults: readonly Fault[] = [clockSkew];
+
+/** Every fault of a whole cluster that can be named. */
+export const clusterFaults: readonly ClusterFault[] = [
+  killAll,
+  powerLossAll,
+  failover,
+  replaceMember,
+  resurrectLeader,
+  oldDisk,
 ];
 
 /**

@@ -30,6 +30,7 @@ function trouble({ name, summary, does, durationMs, more, condition }: Trouble):
   return {
     name,
     summary,
+    needsTraffic: does === "limit" || does === "cut",
     unavailable(members, mechanism, can) {
       if (members < 1) return "there is no member";
       return can.has(does) ? undefined : `the network of ${mechanism} cannot ${does} here`;

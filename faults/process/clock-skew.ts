@@ -27,8 +27,8 @@ export const clockSkew: Fault = {
   },
   parameters: () =>
     fc.record({
-      shiftMs: fc.integer({ min: -60_000, max: 60_000 }),
-      ratePpm: fc.integer({ min: -100_000, max: 100_000 }),
+      shiftMs: eitherWay(500, 60_000),
+      ratePpm: eitherWay(1000, 100_000),
       durationMs: fc.integer({ min: 500, max: 3000 }),
     }),
   inject({ shiftMs, ratePpm }, { clock, node }) {
@@ -48,3 +48,8 @@ export const clockSkew: Fault = {
     };
   },
 };
+
+/** So much at least, forward or back: less than a store would notice says nothing. */
+function eitherWay(min: number, max: number): fc.Arbitrary<number> {
+  return fc.oneof(fc.integer({ min, max }), fc.integer({ min: -max, max: -min }));
+}
