@@ -212,6 +212,8 @@ export interface RunResults {
   /** One for each profile explored. */
   readonly explorations?: readonly ExplorationResults[];
   readonly sweep?: SweepResults;
+  /** Of a store that runs as several members. */
+  readonly cluster?: ClusterResults;
   readonly notCovered: readonly NotCovered[];
   /** The worst thing seen, in one sentence ("longest time without an acknowledgement: 412 ms, after kill"). */
   readonly worst: string;
@@ -261,6 +263,8 @@ export interface ClusterFaultSpan extends Span {
 
 /** What a run of a cluster showed, for its lanes in the report. */
 export interface ClusterResults {
+  /** The store, where it is not the run's own: a default run partitions a pair of its own. */
+  readonly store?: string;
   readonly members: readonly string[];
   readonly network: "proxies" | "namespaces";
   /** Who led, as the members themselves said when they were asked, every 100 ms or so. */

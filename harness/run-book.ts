@@ -31,6 +31,8 @@ export interface BookOptions {
   readonly command: string;
   readonly replay: string;
   readonly instrumentCheck?: InstrumentCheck;
+  /** The words of the promise that the run was judged by. Default: the store's own, as one node. */
+  readonly promise?: string;
 }
 
 export class RunBook {
@@ -80,6 +82,12 @@ export class RunBook {
     }
   }
 
+  /** A storm of a cluster: counted as a cycle. */
+  roundBegan(planned: readonly string[]): void {
+    this.#add("cycles");
+    for (const fault of planned) this.#tally(fault).planned++;
+  }
+
   /** Every event of the history passes through here once. */
   saw(event: HistoryEvent): void {
     if (event.process === "nemesis") this.#sawNemesis(event);
@@ -111,6 +119,11 @@ export class RunBook {
     this.#add("stoppedItself", facts.stoppedItself);
     this.#add("refusedDamaged", facts.refusals.length);
     if (facts.damaged?.reported) this.#add("reportedDamage");
+    this.checked(results);
+  }
+
+  /** Adds up what was checked, and nothing else. */
+  checked(results: readonly CheckResult[]): void {
     for (const result of results) this.#merge(result);
   }
 
@@ -136,7 +149,6 @@ export class RunBook {
       ...(doubts.length > 0 ? ["unknown" as const] : []),
     ]);
     const findings = checks.flatMap((check) => check.findings);
-    const promise = store.promise(scenario.durability);
     const commit = gitCommit(packageRoot);
     return {
       formatVersion: 1,
@@ -152,7 +164,7 @@ export class RunBook {
       replay: options.replay,
       store: { name: store.name },
       durability: durabilityText(scenario.durability),
-      promise: promise.source,
+      promise: options.promise ?? store.promise(scenario.durability).source,
       workloads: workloads.map((workload) => workload.name),
       clients: scenario.clients,
       startedAt: this.#startedAt.toISOString(),

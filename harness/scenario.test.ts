@@ -59,7 +59,8 @@ test("power is lost after a failed sync whose lost pages show only then, if powe
 });
 
 test("a whole run divides its seconds; one of chosen faults, of so many cycles or of a planted bug does not", async () => {
-  const { scenario } = await resolveScenario({ seed: 1, seconds: 40 });
+  const { scenario } = await resolveScenario({ store: "ramlog", seed: 1, seconds: 40 });
+  expect(scenario.pair).toBeUndefined();
   if (detectMachine().compiler) {
     expect(scenario).toMatchObject({ seconds: 24, exploreSeconds: 10, sweepSeconds: 6 });
   } else expect(scenario.notCovered.map(({ what }) => what)).toContain("exploring crash states");
@@ -67,6 +68,17 @@ test("a whole run divides its seconds; one of chosen faults, of so many cycles o
     const chosen = (await resolveScenario({ seed: 1, seconds: 40, ...more })).scenario;
     expect(chosen).toMatchObject({ seconds: 40, exploreSeconds: 0, sweepSeconds: 0 });
   }
+});
+
+test("a run that names no store partitions a cluster, too, unless it is too short", async () => {
+  const { scenario } = await resolveScenario({ seed: 1, seconds: 49 });
+  const { pair } = scenario;
+  expect(pair).toMatchObject({ store: "postgres-replica", seconds: 9, cycles: 1 });
+  expect(pair?.cluster?.rounds[0]?.steps.length).toBeGreaterThan(0);
+  expect(scenario.seconds + scenario.exploreSeconds! + scenario.sweepSeconds! + pair!.seconds).toBe(49);
+  const short = (await resolveScenario({ seed: 1, seconds: 20 })).scenario;
+  expect(short.pair).toBeUndefined();
+  expect(short.notCovered.map(({ what }) => what)).toContain("partitions of a cluster (postgres-replica)");
 });
 
 test("a share too short to say anything is left out aloud, and its seconds are spent on live faults", async () => {

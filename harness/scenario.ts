@@ -9,6 +9,8 @@ import { type Durability, ScenarioError, type Store } from "../stores/contract.t
 import { findStore } from "../stores/index.ts";
 import type { Workload } from "../workloads/contract.ts";
 import { workloads as allWorkloads, findWorkloads } from "../workloads/index.ts";
+import { networkFaultNames, resolveCluster, stormFaultsOf } from "./clusters/cluster-scenario.ts";
+import type { ClusterPlan, StormFaults } from "./clusters/storm.ts";
 import { detectMachine } from "./machine.ts";
 import type { NotCovered } from "./results.ts";
 import { expandSchedule } from "./schedule.ts";
@@ -28,6 +30,10 @@ export interface Scenario {
    */
   readonly seconds?: number;
   readonly clients?: number;
+  /** Members of a store that runs as a cluster. */
+  readonly nodes?: number;
+  /** `proxies` (default) or `namespaces`: the network between the members of a cluster. */
+  readonly network?: string;
   /** Stop after this many crash / recover cycles, whatever time is left. */
   readonly cycles?: number;
   readonly keepGoing?: boolean;
@@ -85,6 +91,10 @@ export interface ResolvedScenario {
   /** A rule that has not fired this long after arming, in ms, makes the run unknown. */
   readonly faultDeadlineMs: number;
   readonly schedule: readonly EpochPlan[];
+  /** Of a store that runs as several members: in place of the schedule. */
+  readonly cluster?: ClusterPlan;
+  /** A cluster that is partitioned afterwards, in a run of its own. */
+  readonly pair?: ResolvedScenario;
   readonly notCovered: readonly NotCovered[];
 }
 
@@ -94,6 +104,8 @@ export interface Resolution {
   readonly store: Store;
   readonly workloads: readonly Workload[];
   readonly faults: readonly Fault[];
+  /** Of a store that runs as a cluster: the faults of its storms. */
+  readonly storm?: StormFaults;
 }
 
 /**
@@ -110,6 +122,13 @@ export async function resolveScenario(asked: Scenario): Promise<Resolution> {
   const durability = parseDurability(asked.durability, store);
   const noBroker = store.interposable === false ? await brokerUnavailable() : undefined;
   const machine = { ...detectMachine(), ...(noBroker ? { noBroker } : {}) };
+  if (store.clustered) return resolveClusterScenario(asked, store, durability, machine);
+  for (const flag of ["nodes", "network"] as const) {
+    if (asked[flag] === undefined) continue;
+    throw new ScenarioError(
+      `--${flag} is for stores that run as a cluster, and ${store.name} runs as one node: leave it out, or choose another --store (acked list)`,
+    );
+  }
   const planted = revealing(store, asked);
   const chosenWorkloads = chooseWorkloads(asked.workloads ?? planted?.workloads, store);
   const { faults, notCovered } = chooseFaults(asked.faults ?? planted?.faults, store, durability, machine);
@@ -123,7 +142,9 @@ export async function resolveScenario(asked: Scenario): Promise<Resolution> {
     );
   }
   const whole = asked.faults === undefined && asked.cycles === undefined && !planted;
-  const { live, explore, sweep, left } = shareOut(seconds, whole, store, durability, machine);
+  const pair = await pairOf(asked, seconds, seed, whole);
+  const rest = seconds - (pair.scenario ? pairSeconds : 0);
+  const { live, explore, sweep, left } = shareOut(rest, whole, store, durability, machine);
   const scenario: ResolvedScenario = {
     formatVersion: 1,
     store: storeName,
@@ -145,14 +166,100 @@ export async function resolveScenario(asked: Scenario): Promise<Resolution> {
       ...{ seed, seconds: live, clients, faults, store, durability },
       cycles: asked.cycles,
     }),
+    ...(pair.scenario ? { pair: pair.scenario } : {}),
     notCovered: [
       ...notCovered,
       ...chosenWorkloads.notCovered,
       ...left,
+      ...pair.left,
       ...modelledNowhere(store, durability),
     ],
   };
   return { scenario, store, workloads, faults: withBackground(faults, scenario) };
+}
+
+/** The cluster whose network is partitioned in a run that names no store: it is on every machine. */
+const pairStore = "postgres-replica";
+/** Seconds of such a run that the pair gets: one storm, with its forming and its reads. */
+const pairSeconds = 9;
+/** Of a run shorter than this the pair would take too much. */
+const pairRunSecondsLeast = 30;
+
+/** One storm of partitions for the pair; why not, where that is left out. */
+async function pairOf(
+  asked: Scenario,
+  seconds: number,
+  seed: number,
+  whole: boolean,
+): Promise<{ readonly scenario?: ResolvedScenario; readonly left: readonly NotCovered[] }> {
+  if (!whole || asked.store !== undefined || asked.workloads !== undefined) return { left: [] };
+  const what = `partitions of a cluster (${pairStore})`;
+  if (seconds < pairRunSecondsLeast) {
+    return { left: [{ what, why: `${seconds} s are too few for it; give the run more --seconds` }] };
+  }
+  try {
+    const faults = networkFaultNames(2);
+    const { scenario } = await resolveScenario({
+      store: pairStore,
+      faults,
+      cycles: 1,
+      seconds: pairSeconds,
+      seed,
+    });
+    return { scenario, left: [] };
+  } catch (error) {
+    if (!(error instanceof ScenarioError)) throw error;
+    return { left: [missingHere(undefined, error.message, what)] };
+  }
+}
+
+/** Upper bounds for a cluster: every operation may cross several links and wait for a quorum. */
+const clusterLimits = { operationsPerSecondMax: 600, operationDeadlineMs: 1000 } as const;
+
+async function resolveClusterScenario(
+  asked: Scenario,
+  store: Store,
+  durability: Durability,
+  machine: Machine,
+): Promise<Resolution> {
+  const bug = asked.workloads || asked.faults ? undefined : store.clustered!.plantedBug;
+  const { workloads, notCovered } = chooseWorkloads(asked.workloads ?? bug?.workloads, store);
+  const seed = asked.seed ?? randomSeed();
+  const seconds = asked.seconds ?? 45;
+  const { nodes, network, cycles } = asked;
+  const cluster = resolveCluster(
+    { faults: asked.faults ?? bug?.faults, ...{ nodes, network, cycles, seed, seconds } },
+    store,
+    durability,
+    machine,
+  );
+  const least = cluster.plan.members * workloads.length;
+  const clients = asked.clients ?? least;
+  if (clients < least) {
+    throw new ScenarioError(
+      `--clients ${clients} is fewer than ${least}: each of the ${workloads.length} workloads needs a client at each of the ${cluster.plan.members} nodes; raise --clients or name fewer with --workload`,
+    );
+  }
+  const { faults } = cluster;
+  const scenario: ResolvedScenario = {
+    formatVersion: 1,
+    store: asked.store ?? "ramlog",
+    durability,
+    workloads: workloads.map((workload) => workload.name),
+    faults: [...faults.network, ...faults.node, ...faults.cluster].map(({ name }) => name),
+    background: [],
+    seed,
+    seconds,
+    clients,
+    cycles: cycles ?? null,
+    keepGoing: asked.keepGoing ?? false,
+    ...clusterLimits,
+    faultDeadlineMs: 6000,
+    schedule: [],
+    cluster: cluster.plan,
+    notCovered: [...cluster.notCovered, ...notCovered],
+  };
+  return { scenario, store, workloads, faults: [], storm: faults };
 }
 
 /** Parts of a whole run's seconds; the rest is live. */
@@ -206,10 +313,14 @@ function revealing(
 
 /** Finds the leaves of a scenario that was saved, without deriving anything again. */
 export async function resolveSaved(scenario: ResolvedScenario): Promise<Resolution> {
-  return {
+  const found = {
     scenario,
     store: await findStore(scenario.store),
     workloads: findWorkloads(scenario.workloads),
+  };
+  if (scenario.cluster) return { ...found, faults: [], storm: stormFaultsOf(scenario.faults) };
+  return {
+    ...found,
     faults: withBackground(findFaults(scenario.faults), scenario),
   };
 }
@@ -338,10 +449,7 @@ function againstPromise(fault: Fault, store: Store, durability: Durability): str
 
 /** What no run of this version covers; said in every report. */
 function modelledNowhere(store: Store, durability: Durability): NotCovered[] {
-  const list: NotCovered[] = [
-    { what: "clusters", why: "one node is run" },
-    { what: "clock jumps", why: "the store's clock is the machine's" },
-  ];
+  const list: NotCovered[] = [{ what: "clock jumps", why: "the store's clock is the machine's" }];
   const { processCrash, gracefulStop, powerLoss } = store.promise(durability);
   if (powerLoss.survives === "a prefix" && powerLoss.lossMsMax === Number.POSITIVE_INFINITY) {
     list.push({

@@ -11,6 +11,8 @@ import { mkdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import type { Finding } from "./checkers/contract.ts";
+import { runCluster } from "./clusters/cluster-run.ts";
+import type { RoundPlan } from "./clusters/storm.ts";
 import type { RunResults } from "./results.ts";
 import { run } from "./run.ts";
 import { type RunDirectory, runDirectoryAt } from "./run-directory.ts";
@@ -60,7 +62,10 @@ const triesThatDecide = 3;
 /** `undefined` when no run that was tried showed the finding again. */
 export async function makePlanSmaller(options: SmallerPlanOptions): Promise<SmallerPlan | undefined> {
   const { scenario, finding } = options;
-  const placed = faultsOf(scenario.schedule[epochOf(finding, options.epochs)]?.cycles ?? []);
+  const epoch = epochOf(finding, options.epochs);
+  const placed = scenario.cluster
+    ? stepsOf(scenario.cluster.rounds[epoch])
+    : faultsOf(scenario.schedule[epoch]?.cycles ?? []);
   const trials = new PlanTrials(options);
   try {
     const alone = finding.workload === undefined ? scenario.workloads : [finding.workload];
@@ -80,7 +85,8 @@ export async function makePlanSmaller(options: SmallerPlanOptions): Promise<Smal
     );
     // One run, of everything, which has shown it: all the rest is shrinking.
     if (needsFaults) await fc.check(gone, { examples: [[[...placed]]], numRuns: 1, seed: 1 });
-    for (const clients of [shown.length, 2 * shown.length].filter((count) => count < scenario.clients)) {
+    const least = shown.length * (scenario.cluster?.members ?? 1);
+    for (const clients of [least, 2 * least].filter((count) => count < scenario.clients)) {
       if (await trials.shows(trials.best!.placed, shown, clients)) break;
     }
     return trials.result(placed.length);
@@ -101,6 +107,11 @@ function faultsOf(cycles: readonly CyclePlan[]): PlacedFault[] {
   return cycles.flatMap((plan, cycle) =>
     slots.flatMap((slot) => [plan[slot] ?? []].flat().map((fault) => ({ cycle, slot, fault }))),
   );
+}
+
+/** The faults of a cluster's storm. */
+function stepsOf(round: RoundPlan | undefined): PlacedFault[] {
+  return (round?.steps ?? []).map((fault) => ({ cycle: 0, slot: "passing", fault }));
 }
 
 /** Cycles in which nothing is left are left out; one cycle there is always. */
@@ -197,7 +208,7 @@ class PlanTrials {
     const directory = runDirectoryAt(this.#trial);
     rmSync(directory.path, { recursive: true, force: true });
     mkdirSync(directory.dataDir, { recursive: true });
-    return run(await resolveSaved(scenario), {
+    return (scenario.cluster ? runCluster : run)(await resolveSaved(scenario), {
       ...{ directory, runsDir, signal },
       command: "replay",
       replay: replayOf(this.#kept),
@@ -207,12 +218,19 @@ class PlanTrials {
 
   #scenario(placed: readonly PlacedFault[], workloads: readonly string[], clients: number): ResolvedScenario {
     const { scenario } = this.#options;
+    const faults = [...new Set(placed.map(({ fault }) => fault.fault))];
+    const { cluster } = scenario;
+    if (cluster) {
+      const storm = cluster.rounds[epochOf(this.#options.finding, this.#options.epochs)];
+      const rounds = storm ? [{ ...storm, steps: placed.map(({ fault }) => fault) }] : [];
+      return { ...scenario, workloads, clients, faults, cycles: 1, cluster: { ...cluster, rounds } };
+    }
     const cycles = cyclesOf(placed);
     return {
       ...scenario,
       workloads,
       clients,
-      faults: [...new Set(placed.map(({ fault }) => fault.fault))],
+      faults,
       cycles: cycles.length,
       exploreSeconds: 0,
       sweepSeconds: 0,

@@ -9,6 +9,7 @@ import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { ScenarioError } from "../stores/contract.ts";
 import { combineVerdicts } from "./checkers/contract.ts";
+import { runCluster } from "./clusters/cluster-run.ts";
 import { checkTracedRun, exploreTracedRun } from "./explore/explored-run.ts";
 import { tracedRun } from "./explore/traced/traced-run.ts";
 import { missingContent, runCounts } from "./explore/traced/traced-run-content.ts";
@@ -17,7 +18,7 @@ import type { ExplorationResults, NotCovered, RunResults, SweepResults } from ".
 import { type RunOptions, run } from "./run.ts";
 import { exitCodeOf } from "./run-book.ts";
 import { runDirectoryAt, writeJson } from "./run-directory.ts";
-import type { Resolution } from "./scenario.ts";
+import { type Resolution, resolveSaved } from "./scenario.ts";
 import { beyondPromise, sweepPairs, withinPromise } from "./sweep/plan.ts";
 import { nothingFired, sweep } from "./sweep/sweep.ts";
 
@@ -34,12 +35,14 @@ export interface WholeRunOptions extends RunOptions {
  * @throws ScenarioError when the store cannot be started at all, and any error of ours.
  */
 export async function runWhole(resolution: Resolution, options: WholeRunOptions): Promise<RunResults> {
-  const { keepGoing, exploreSeconds = 0, sweepSeconds = 0 } = resolution.scenario;
+  if (resolution.scenario.cluster) return runCluster(resolution, options);
+  const { keepGoing, exploreSeconds = 0, sweepSeconds = 0, pair } = resolution.scenario;
   const began = performance.now();
   let results = await run(resolution, options);
   const parts = [
     { what: "exploring crash states", seconds: exploreSeconds, play: withExplored },
     { what: "sweeping the n-th call", seconds: sweepSeconds, play: withSwept },
+    { what: "partitions of a cluster", seconds: pair?.seconds ?? 0, play: withPair },
   ];
   for (const { what, seconds, play } of parts) {
     if (seconds === 0) continue;
@@ -63,7 +66,7 @@ export async function runWhole(resolution: Resolution, options: WholeRunOptions)
   results = { ...results, elapsedMs: Math.round(performance.now() - began) };
   // Traces are large, and nobody replays what passed.
   if (results.verdict === true) {
-    for (const part of ["explore", "sweep"]) {
+    for (const part of ["explore", "sweep", "cluster"]) {
       rmSync(join(options.directory.path, part), { recursive: true, force: true });
     }
   }
@@ -160,6 +163,32 @@ async function withSwept(
   }
   const beyond = beyondPromise(resolution.store.name, promise);
   return withSweep({ ...results, notCovered: [...results.notCovered, ...beyond] }, swept);
+}
+
+/** A storm of partitions over a cluster of its own, whose files are below the run's directory. */
+async function withPair(
+  results: RunResults,
+  resolution: Resolution,
+  options: WholeRunOptions,
+): Promise<RunResults> {
+  const path = join(options.directory.path, "cluster");
+  mkdirSync(join(path, "data"), { recursive: true });
+  const { instrumentCheck: _caught, ...shared } = options;
+  const own = await runCluster(await resolveSaved(resolution.scenario.pair!), {
+    ...{ ...shared, directory: runDirectoryAt(path), replay: options.replayOf(path) },
+  });
+  if (!own.cluster) return results;
+  const store = own.store.name;
+  const cluster = { ...own.cluster, store };
+  const faults = own.faults.map((tally) => ({ ...tally, name: `${tally.name} (${store})` }));
+  const combined = { ...results, cluster, faults: [...results.faults, ...faults] };
+  const named = own.findings.map((finding) => ({ ...finding, sentence: `${store}: ${finding.sentence}` }));
+  return withPart(
+    combined,
+    own.verdict,
+    named,
+    own.reasons.map((reason) => `${store}: ${reason}`),
+  );
 }
 
 /** The results with a sweep's in them: its findings and doubts count as the run's own. */

@@ -109,6 +109,10 @@ async function sendAll(
   const unanswered: string[] = [];
   let answered = 0;
   const ask = async (load: LoadClient, request: Request): Promise<void> => {
+    if (performance.now() >= deadline) {
+      unanswered.push(`${request.f} ${request.key}: not asked before the time was over`);
+      return;
+    }
     const reply = await persist(load, request, isReadBack, deadline);
     if (reply?.type === "ok") answered++;
     else unanswered.push(`${request.f} ${request.key}: ${reply ? errorOf(reply) : "no connection"}`);

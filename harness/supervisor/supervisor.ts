@@ -32,6 +32,7 @@ import {
   startTimeOf,
   stopTree,
   type TreeQuery,
+  treeOf,
 } from "./process-tree.ts";
 import { awaitPort, isListening, lineSplitter, parseReadyLine, ReadyWords } from "./readiness.ts";
 import { openStoreLog, type StoreLog } from "./store-log.ts";
@@ -50,7 +51,11 @@ export interface StartOptions {
   readonly logFile: string;
   /** From spawn to ready, in ms. Default 10,000. */
   readonly deadlineMs?: number;
+  /** The address it listens on. Default 127.0.0.1; a member of a cluster may have one of its own. */
+  readonly host?: string;
 }
+
+const loopback = "127.0.0.1";
 
 /** How a process ended. */
 export interface Exit {
@@ -124,6 +129,8 @@ export interface Supervisor {
   start(options: StartOptions): Promise<SupervisedProcess>;
   /** The processes that have not exited. */
   running(): readonly SupervisedProcess[];
+  /** Process ids of everything alive of the last start of the node of this name, also before it is ready. */
+  pidsOf(name: string): readonly number[];
   /**
    * Creates an `acked-…` directory (mode 0755, short path) that is removed at `close`, or by the next start; in memory
    * (/dev/shm) when that is asked for and so many bytes are free there.
@@ -158,6 +165,10 @@ export function createSupervisor({ runsDir }: SupervisorOptions): Supervisor {
   return {
     runId: active.runId,
     running: () => [...processes].filter((one) => one.running()),
+    pidsOf(name) {
+      const child = latest.get(name);
+      return child ? treeOf(child.tree).map(({ pid }) => pid) : [];
+    },
     async start(options) {
       const name = options.node.name;
       const count = starts.get(name) ?? 0;
@@ -337,7 +348,8 @@ async function awaitReady(
       aborted(over.signal),
     ]);
     const readyAt = monotonicNs();
-    return supervise(child, { host: "127.0.0.1", port }, readyAt, report, options.launch.stopSignal);
+    const endpoint = { host: options.host ?? loopback, port };
+    return supervise(child, endpoint, readyAt, report, options.launch.stopSignal);
   } catch (error) {
     await child.kill();
     if (error instanceof RefusedToServe) throw refusedToServe(options, error);
@@ -351,7 +363,7 @@ async function awaitReady(
 
 async function listening(
   child: Child,
-  { launch, node }: StartOptions,
+  { launch, node, host = loopback }: StartOptions,
   over: AbortSignal,
 ): Promise<{ port: number; report: SupervisedProcess["report"] }> {
   if (launch.ready.by === "port") {
@@ -361,7 +373,7 @@ async function listening(
       stream.on("data", split);
       return { stream, split };
     });
-    await awaitPort({ host: "127.0.0.1", port: node.port }, launch.ready.probe, over, words);
+    await awaitPort({ host, port: node.port }, launch.ready.probe, over, words);
     for (const { stream, split } of outputs) stream.off("data", split);
     if (child.exit()) return new Promise(() => {}); // somebody else answers on its port: the race tells of the exit
     return { port: node.port, report: undefined };
@@ -431,11 +443,11 @@ function aborted(signal: AbortSignal): Promise<never> {
   });
 }
 
-async function refuseTakenPort({ node }: StartOptions): Promise<void> {
-  if (!(await isListening({ host: "127.0.0.1", port: node.port }))) return;
+async function refuseTakenPort({ node, host = loopback }: StartOptions): Promise<void> {
+  if (!(await isListening({ host, port: node.port }))) return;
   throw new StartError(
     "port-in-use",
-    `${node.name} cannot start: port ${node.port} on 127.0.0.1 is already in use by another process; end it, or choose another port.`,
+    `${node.name} cannot start: port ${node.port} on ${host} is already in use by another process; end it, or choose another port.`,
   );
 }
 

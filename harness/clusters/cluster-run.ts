@@ -1,0 +1,479 @@
+/**
+ * The story of a cluster's run: form it, then round by round: load from clients of every member, a storm of faults, heal
+ * everything, wait until it serves again, read everything back through the clients and from every member itself, check.
+ * Stops at the first violation or when no further round fits the budget.
+ *
+ * What it does not do: decide what is right (cluster-judge.ts and the checkers), know any store or fault (registries), or
+ * print.
+ */
+import { appendFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import type { Network } from "../../faults/contract.ts";
+import { createNetwork } from "../../faults/index.ts";
+import type { ClusterPromise } from "../../stores/cluster-contract.ts";
+import type { Finding } from "../checkers/contract.ts";
+import { type LoadClient, readBack, sendLoad, setUp } from "../clients/load.ts";
+import { RunClock } from "../history/clock.ts";
+import { HistoryWriter } from "../history/history-file.ts";
+import type { HistoryEvent } from "../history/operation.ts";
+import type { ClusterMeasured, ClusterResults, FaultRecord, RunResults } from "../results.ts";
+import type { Progress, RunOptions } from "../run.ts";
+import { RunBook } from "../run-book.ts";
+import { writeJson } from "../run-directory.ts";
+import type { Resolution } from "../scenario.ts";
+import { type ClusterClientsOptions, clientName, loadClients, memberReaders } from "./cluster-clients.ts";
+import { judgeRound } from "./cluster-judge.ts";
+import { ClusterNemesis, type StormLife } from "./cluster-nemesis.ts";
+import { LeaderWatch } from "./leader-watch.ts";
+import { type Member, Members } from "./members.ts";
+import { checkNetwork } from "./network-check.ts";
+import type { ClusterPlan, RoundPlan, StormFaults } from "./storm.ts";
+import { Timeline } from "./timeline.ts";
+
+/** ms after everything has healed by which the cluster must serve again. */
+const healDeadlineMs = 20_000;
+/** ms that opening requests and all reads at the end of a round may take. */
+const answerDeadlineMs = 15_000;
+
+/** A resolution of a store that is a cluster. */
+type ClusterResolution = Resolution & { readonly storm: StormFaults };
+
+/**
+ * Runs a resolved scenario of a cluster. Findings are results, never thrown.
+ *
+ * @throws ScenarioError when the cluster cannot be formed at all, and any error of ours.
+ */
+export async function runCluster(asked: Resolution, options: RunOptions): Promise<RunResults> {
+  const { cluster: plan } = asked.scenario;
+  const { storm } = asked;
+  if (!plan || !storm) throw new Error(`${asked.store.name} was not resolved as a cluster`);
+  const resolution: ClusterResolution = { ...asked, storm };
+  const stage = await ClusterStage.open(resolution, plan, options);
+  try {
+    await stage.form();
+    for (const [round, storm] of plan.rounds.entries()) {
+      if (!stage.timeForAnotherRound()) break;
+      await stage.round(round, storm);
+      if (stage.book.violated() && !resolution.scenario.keepGoing) break;
+    }
+  } finally {
+    await stage.close();
+  }
+  return stage.conclude();
+}
+
+class ClusterStage {
+  readonly book: RunBook;
+  readonly #resolution: ClusterResolution;
+  readonly #plan: ClusterPlan;
+  readonly #options: RunOptions;
+  readonly #clock: RunClock;
+  readonly #writer: HistoryWriter;
+  readonly #network: Network;
+  readonly #members: Members;
+  readonly #watch: LeaderWatch;
+  readonly #nemesis: ClusterNemesis;
+  readonly #promise: ClusterPromise;
+  readonly #timeline = new Timeline();
+  readonly #clients: ClusterClientsOptions;
+  readonly #lives: StormLife[] = [];
+  readonly #measured: ClusterMeasured[] = [];
+  #refusals: { readonly member: string; readonly sentence: string }[] = [];
+  readonly #mended: string[] = [];
+  /** What the check before the run found wrong with the links. */
+  readonly #networkFaults: string[] = [];
+  #carried: ClusterResults["traffic"] = {};
+  #checked: ReturnType<Network["traffic"]> = new Map();
+  #events: HistoryEvent[] = [];
+  #nextIndex = 0;
+  #failure: unknown;
+  #rounds = 0;
+  #longestRoundMs = 0;
+  #deadlineMs = 0;
+  #phase: Progress["phase"] = "starting";
+
+  static async open(
+    resolution: ClusterResolution,
+    plan: ClusterPlan,
+    options: RunOptions,
+  ): Promise<ClusterStage> {
+    writeJson(options.directory.scenarioFile, resolution.scenario);
+    const clock = new RunClock();
+    let members: Members | undefined;
+    const network = await createNetwork(plan.network, {
+      processesOf: (member) => members?.processesOf(member) ?? [],
+    });
+    try {
+      const { node, cluster } = resolution.storm;
+      const traced = [...node, ...cluster].some(({ name }) => name.startsWith("power-loss"));
+      const timeline: { stage?: ClusterStage } = {};
+      members = await Members.open({
+        ...{ store: resolution.store, durability: resolution.scenario.durability, members: plan.members },
+        ...{ network, directory: options.directory, runsDir: options.runsDir, traced },
+        skewed: node.some(({ name }) => name === "clock-skew"),
+        interposed: traced || node.some(({ mechanism }) => mechanism === "interposer"),
+        onState: (member, state) => timeline.stage?.state(member, state),
+        onRefusal: (member, sentence) => timeline.stage?.refused(member, sentence),
+      });
+      for (let client = 0; client < resolution.scenario.clients; client++) {
+        await network.addClient(clientName(client));
+      }
+      timeline.stage = new ClusterStage(resolution, plan, options, clock, network, members);
+      return timeline.stage;
+    } catch (error) {
+      await members?.close();
+      await network.close();
+      throw error;
+    }
+  }
+
+  private constructor(
+    resolution: ClusterResolution,
+    plan: ClusterPlan,
+    options: RunOptions,
+    clock: RunClock,
+    network: Network,
+    members: Members,
+  ) {
+    const { scenario, store, workloads, storm } = resolution;
+    this.#resolution = resolution;
+    this.#plan = plan;
+    this.#options = options;
+    this.#clock = clock;
+    this.#network = network;
+    this.#members = members;
+    this.#promise = store.clustered!.promise(scenario.durability);
+    this.#writer = new HistoryWriter(options.directory.historyFile);
+    this.book = new RunBook(resolution, clock);
+    this.#watch = new LeaderWatch(members, store.clustered!, clock);
+    this.#nemesis = new ClusterNemesis({
+      ...{ members, network, watch: this.#watch, faults: storm, now: () => clock.now() },
+      clients: Array.from({ length: scenario.clients }, (_, client) => clientName(client)),
+      onEvent: (event, life) => this.#onFault(event, life),
+    });
+    this.#clients = {
+      ...{ store, members, network, workloads, clients: scenario.clients, seed: scenario.seed },
+      newProcess: (client) => this.book.newProcess(client),
+      recording: { clock, deadlineMs: scenario.operationDeadlineMs, record: (event) => this.#record(event) },
+    };
+  }
+
+  /** The network is checked, then all members are started for the first time. */
+  async form(): Promise<void> {
+    const clients = Array.from({ length: this.#clients.clients }, (_, client) => clientName(client));
+    this.#networkFaults.push(...(await checkNetwork(this.#network, clients, this.#members.ports())));
+    this.#checked = this.#network.traffic();
+    await this.#members.form();
+    this.#watch.start();
+    this.#deadlineMs = performance.now() + this.#resolution.scenario.seconds * 1000;
+  }
+
+  timeForAnotherRound(): boolean {
+    const { cycles } = this.#resolution.scenario;
+    if (this.#options.signal.aborted || (cycles !== null && this.#rounds >= cycles)) return false;
+    return this.#rounds === 0 || this.#deadlineMs - performance.now() > this.#longestRoundMs * 1.1;
+  }
+
+  state(member: string, state: Parameters<Timeline["state"]>[1]): void {
+    this.#timeline.state(member, state, this.#clock.now());
+  }
+
+  refused(member: string, sentence: string): void {
+    this.#refusals.push({ member, sentence });
+  }
+
+  async round(round: number, plan: RoundPlan): Promise<void> {
+    const began = performance.now();
+    this.#rounds++;
+    this.#events = [];
+    this.#refusals = [];
+    this.book.roundBegan(plan.steps.map(({ fault }) => fault));
+    const unknowns: string[] = [];
+    const findings: Finding[] = [];
+    const claimsBefore = this.#watch.claims.length;
+    const clients = loadClients(this.#clients, round);
+    let lives: StormLife[] = [];
+    try {
+      const opened = await setUp(clients, round, answerDeadlineMs);
+      if (opened.unanswered.length > 0) {
+        unknowns.push(`round ${round}: the opening requests were not answered (${opened.unanswered[0]})`);
+      } else {
+        lives = await this.#stormAndCalm(round, plan, clients, findings);
+        await this.#reads(round, clients, unknowns);
+      }
+    } finally {
+      for (const { client } of clients) client.close();
+    }
+    this.#phase = "checking";
+    this.#tell();
+    for (const life of lives) this.#recordFault(life, round, unknowns);
+    const ofNetwork = [...this.#networkFaults, ...this.#network.failures()];
+    unknowns.push(...ofNetwork.map((sentence) => `the network itself: ${sentence}`));
+    const fired = (name: string) =>
+      lives.some(({ fault, firedAt }) => fault === name && firedAt !== undefined);
+    const { checks, measured } = judgeRound(this.#events, this.#resolution.workloads, this.#promise, {
+      ...{
+        round,
+        findings,
+        unknowns,
+        claims: this.#watch.claims.slice(claimsBefore > 0 ? claimsBefore - 1 : 0),
+      },
+      lostPower: fired("power-loss-all"),
+      unfenced: fired("resurrect-leader"),
+    });
+    this.book.checked(checks);
+    this.#measured.push(measured);
+    this.#longestRoundMs = Math.max(this.#longestRoundMs, performance.now() - began);
+  }
+
+  /** Load all along: through the storm, until the cluster serves again, and a little longer. */
+  async #stormAndCalm(
+    round: number,
+    plan: RoundPlan,
+    clients: readonly LoadClient[],
+    findings: Finding[],
+  ): Promise<StormLife[]> {
+    const { operationsPerSecondMax, seed } = this.#resolution.scenario;
+    const { signal } = this.#options;
+    const over = new AbortController();
+    const end = () => over.abort();
+    signal.addEventListener("abort", end, { once: true });
+    this.#phase = "load";
+    const ticker = setInterval(() => this.#tell(), 100);
+    const failed = (error: unknown) => {
+      this.#failure ??= error;
+      over.abort();
+    };
+    const load = sendLoad(clients, operationsPerSecondMax, seed + round * 1000, over.signal).catch(failed);
+    try {
+      const from = this.#clock.now();
+      const lives = await this.#nemesis.play(plan, over.signal);
+      this.#lives.push(...lives);
+      const healedAt = this.#clock.now();
+      this.#timeline.phase("storm", round, from, healedAt);
+      await this.#mend(lives);
+      await this.#servesAgain(round, healedAt, findings, over.signal);
+      await sleep(plan.calmMs, over.signal);
+      this.#timeline.phase("calm", round, healedAt, this.#clock.now());
+      if (this.#failure) throw this.#failure;
+      return lives;
+    } finally {
+      over.abort();
+      clearInterval(ticker);
+      signal.removeEventListener("abort", end);
+      await load;
+      await this.#members.settled();
+    }
+  }
+
+  /**
+   * A member that a fault of its disk or a loss of power struck may refuse to start, if it says why: the cluster has others.
+   * Whoever operates it then makes it anew, from the others, where the store offers that. One without such a fault has no
+   * excuse, and is not mended.
+   */
+  async #mend(lives: readonly StormLife[]): Promise<void> {
+    await this.#members.settled();
+    for (const { member, sentence } of this.#refusals.splice(0)) {
+      const excuse = lives.find(
+        ({ target, firedAt }) => firedAt !== undefined && (target === member || target === "cluster"),
+      );
+      if (!excuse || !(await this.#members.makeAnew(member))) this.#refusals.push({ member, sentence });
+      else
+        this.#mended.push(
+          `${member} refused to start after ${excuse.fault}, and was made anew from the others: ${sentence}`,
+        );
+    }
+  }
+
+  /** Every workload has had a change acknowledged, and every member follows or leads; or that is a finding. */
+  async #servesAgain(
+    round: number,
+    healedAt: number,
+    findings: Finding[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    const deadline = performance.now() + healDeadlineMs;
+    const waiting = new Set(this.#resolution.workloads.map(({ name }) => name));
+    let seen = this.#events.length;
+    while (!signal.aborted) {
+      for (const event of this.#events.slice(seen)) {
+        if (event.type === "ok" && event.time > healedAt) waiting.delete(event.workload ?? "");
+      }
+      seen = this.#events.length;
+      if (waiting.size === 0 && this.#watch.settled()) return;
+      if (performance.now() > deadline) break;
+      await sleep(50, signal);
+    }
+    if (signal.aborted) return;
+    const refusals = this.#refusals.map(({ sentence }) => `; ${sentence}`).join("");
+    const idle =
+      waiting.size > 0 ? `no ${[...waiting].join(", ")} request was answered` : "it did not settle";
+    findings.push({
+      kind: "did-not-heal",
+      operations: [],
+      sentence: `round ${round}: ${healDeadlineMs / 1000} s after every fault had healed and every member was started, ${idle} (${this.#watch.describe()})${refusals}`,
+    });
+  }
+
+  /** Through the clients, as they see it; then from every member, as it is there. */
+  async #reads(round: number, clients: readonly LoadClient[], unknowns: string[]): Promise<void> {
+    this.#phase = "reading back";
+    this.#tell();
+    const from = this.#clock.now();
+    const asked = await readBack(clients, round, answerDeadlineMs);
+    this.book.readBack(asked.answered);
+    if (asked.unanswered.length > 0 && !this.#options.signal.aborted) {
+      unknowns.push(
+        `round ${round}: ${asked.unanswered.length} reads in the calm were not answered within ${answerDeadlineMs} ms (${asked.unanswered[0]})`,
+      );
+    }
+    await Promise.all(this.#members.all().map((member) => this.#readsOf(member, round, unknowns)));
+    this.#timeline.phase("reads", round, from, this.#clock.now());
+  }
+
+  /** What this member has. One that is not there says nothing, and the others speak for the cluster. */
+  async #readsOf(member: Member, round: number, unknowns: string[]): Promise<void> {
+    if (!member.running()) return;
+    const readers = memberReaders(this.#clients, member.name);
+    const { answered, unanswered } = await readBack(readers, round, answerDeadlineMs);
+    for (const { client } of readers) client.close();
+    this.book.readBack(answered);
+    if (unanswered.length === 0 || this.#options.signal.aborted) return;
+    unknowns.push(
+      `round ${round}: ${unanswered.length} reads of ${member.name} itself were not answered (${unanswered[0]})`,
+    );
+  }
+
+  #record(event: Omit<HistoryEvent, "index">): void {
+    const indexed: HistoryEvent = { index: this.#nextIndex++, ...event };
+    this.#writer.append(indexed);
+    this.#events.push(indexed);
+    this.book.saw(indexed);
+    this.#timeline.saw(indexed, indexed.type === "ok" && indexed.f !== "read");
+  }
+
+  #onFault(event: "armed" | "fired" | "healed", life: StormLife): void {
+    const evidence = event === "fired" ? { evidence: life.evidence } : {};
+    const links = life.links.length > 0 ? { links: life.links } : {};
+    try {
+      this.#record({
+        ...{ time: this.#clock.now(), process: "nemesis", type: "info", f: life.fault, node: life.target },
+        value: { event, parameters: life.parameters, ...links, ...evidence },
+      });
+    } catch (error) {
+      this.#failure ??= error;
+    }
+    this.#tell();
+  }
+
+  #recordFault(life: StormLife, round: number, unknowns: string[]): void {
+    const record: FaultRecord = {
+      ...{ name: life.fault, target: life.target, epoch: round, cycle: 0, parameters: life.parameters },
+      armedAt: life.armedAt,
+      ...(life.firedAt === undefined ? {} : { firedAt: life.firedAt }),
+      healedAt: life.healedAt ?? this.#clock.now(),
+      ...(life.evidence === undefined ? {} : { evidence: life.evidence }),
+    };
+    appendFileSync(this.#options.directory.faultsFile, `${JSON.stringify(record)}\n`);
+    this.book.fault(record, life.cutShort);
+    if (life.firedAt === undefined && !life.cutShort) {
+      unknowns.push(
+        `round ${round}: fault ${life.fault} ${JSON.stringify(life.parameters)} was armed and never fired`,
+      );
+    }
+  }
+
+  #tell(): void {
+    this.#options.onProgress({
+      phase: this.#phase,
+      operations: this.book.operations(),
+      cycles: this.#rounds,
+      faultsInForce: this.#nemesis.inForce(),
+      secondsLeft: Math.max(0, (this.#deadlineMs - performance.now()) / 1000),
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#watch.stop();
+    await this.#members.close();
+    this.#carried = this.#traffic();
+    await this.#network.close();
+    this.#writer.close();
+    for (const name of this.#members.names) {
+      rmSync(join(this.#options.directory.path, `kept-${name}`), { recursive: true, force: true });
+    }
+    if (!this.book.violated()) {
+      rmSync(join(this.#options.directory.path, "power-loss"), { recursive: true, force: true });
+    }
+  }
+
+  /** Without what the check of the network has sent. */
+  #traffic(): ClusterResults["traffic"] {
+    return Object.fromEntries(
+      [...this.#network.traffic()].map(([link, { bytes, connections }]) => {
+        const before = this.#checked.get(link) ?? { bytes: 0, connections: 0 };
+        return [link, { bytes: bytes - before.bytes, connections: connections - before.connections }];
+      }),
+    );
+  }
+
+  conclude(): RunResults {
+    const { signal, command, replay, directory, instrumentCheck } = this.#options;
+    const measured = together(this.#measured);
+    const results: RunResults = {
+      ...this.book.conclude(
+        {
+          ...{ directory, command, replay, promise: this.#promise.source },
+          ...(instrumentCheck ? { instrumentCheck } : {}),
+        },
+        signal.aborted,
+      ),
+      cluster: this.#timeline.results(
+        {
+          members: this.#members.names,
+          network: this.#plan.network,
+          traffic: this.#carried,
+        },
+        this.#lives,
+        this.#watch.claims,
+        { ...measured, observed: [...this.#mended, ...measured.observed] },
+        this.#clock.now(),
+      ),
+    };
+    writeJson(directory.resultsFile, results);
+    return results;
+  }
+}
+
+/** What was measured in all rounds. */
+function together(rounds: readonly ClusterMeasured[]): ClusterMeasured {
+  const sum = (of: (one: ClusterMeasured) => number) => rounds.reduce((total, one) => total + of(one), 0);
+  const most = (of: (one: ClusterMeasured) => number) => Math.max(0, ...rounds.map(of));
+  return {
+    lostAcknowledged: {
+      count: sum(({ lostAcknowledged }) => lostAcknowledged.count),
+      of: sum(({ lostAcknowledged }) => lostAcknowledged.of),
+      spanMs: most(({ lostAcknowledged }) => lostAcknowledged.spanMs),
+    },
+    staleReads: {
+      count: sum(({ staleReads }) => staleReads.count),
+      of: sum(({ staleReads }) => staleReads.of),
+      oldestMs: most(({ staleReads }) => staleReads.oldestMs),
+    },
+    splitBrain: rounds.flatMap(({ splitBrain }) => splitBrain),
+    observed: rounds.flatMap(({ observed }) => observed),
+  };
+}
+
+function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    const finish = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", finish);
+      resolve();
+    };
+    const timer = setTimeout(finish, ms);
+    signal.addEventListener("abort", finish, { once: true });
+  });
+}
