@@ -3,7 +3,8 @@
  * It is never narrower than its numbers: a terminal of under 80 columns wraps it.
  */
 import type { ExplorationResults } from "../harness/results.ts";
-import { count, exploredWord, possibleStates, visibleLine } from "./wording.ts";
+import { exploredWord } from "./verdict-words.ts";
+import { count, possibleStates, visibleLine } from "./wording.ts";
 
 const head = ["profile", "scene", "crash points", "possible", "distinct", "recovered", "judged"] as const;
 const numbersFrom = 2;

@@ -10,7 +10,7 @@ import { sweepMatrix } from "./html/sweep.ts";
 import { jsonDocument } from "./json.ts";
 import { junitXml } from "./junit.ts";
 import { terminalSummary } from "./terminal.ts";
-import { verdictSentence } from "./wording.ts";
+import { verdictSentence } from "./verdict-words.ts";
 
 const passed = syntheticResults(true, syntheticFaults(brief));
 const finding = crashStateFinding();

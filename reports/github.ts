@@ -4,7 +4,9 @@
  */
 import { appendFile } from "node:fs/promises";
 import type { RunResults } from "../harness/results.ts";
-import { count, verdictLine, verdictSentence, verdictWord, visibleLine, wordsOf } from "./wording.ts";
+import { measuredSentence } from "./cluster-words.ts";
+import { verdictLine, verdictSentence } from "./verdict-words.ts";
+import { count, verdictWord, visibleLine, wordsOf } from "./wording.ts";
 
 const findingsMax = 5;
 
@@ -47,6 +49,7 @@ export function githubStepSummary(results: RunResults): string {
   const faults = results.faults
     .map((fault) => `${cell(fault.name)} ${fault.fired}/${fault.planned}`)
     .join(" · ");
+  const measured = measuredSentence(results);
   const notCovered = results.notCovered.map(
     (entry) =>
       `- **${cell(entry.what)}**: ${cell(entry.why)}${entry.remedy ? ` → ${cell(entry.remedy)}` : ""}`,
@@ -60,6 +63,7 @@ export function githubStepSummary(results: RunResults): string {
       ? ["| workload | checker | verdict | looked at |", "|---|---|---|---|", ...checks, ""]
       : []),
     ...(faults === "" ? [] : [`Faults fired / planned: ${faults}`, ""]),
+    ...(measured === "" ? [] : [`Measured: ${cell(measured)}`, ""]),
     ...(notCovered.length > 0 ? ["Not covered:", ...notCovered, ""] : []),
     `Worst thing seen: ${cell(results.worst)}`,
     "",

@@ -12,8 +12,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Verdict } from "../harness/checkers/contract.ts";
+import { clusterResults, clusterRun, somethingMeasured } from "./fixtures/cluster-run.ts";
 import { brief, writeSyntheticRun } from "./fixtures/synthetic-run.ts";
-import { jsonDocument, ReportError, readResults, terminalSummary, writeReports } from "./index.ts";
+import {
+  githubStepSummary,
+  jsonDocument,
+  junitXml,
+  ReportError,
+  readResults,
+  terminalSummary,
+  writeReports,
+} from "./index.ts";
 
 let base = "";
 beforeAll(() => {
@@ -170,4 +179,23 @@ test("the --json document has the members that scripts rely on", async () => {
   expect(Object.keys(document)).toEqual(
     expect.arrayContaining(["reasons", "faults", "counts", "runDir", "replay"]),
   );
+});
+
+test("the --json document of a cluster has its members and what was measured, and nothing that only lanes need", () => {
+  const cluster = clusterResults(somethingMeasured);
+  const document = jsonDocument(clusterRun(false, cluster));
+  expect(document.cluster).toEqual({
+    members: ["n1", "n2", "n3"],
+    network: "proxies",
+    measured: cluster.measured,
+  });
+});
+
+test("JUnit and the step summary tell what was measured of a cluster, and nothing of the kind of a single node", () => {
+  const results = clusterRun(true, clusterResults(somethingMeasured));
+  expect(junitXml(results)).toContain('<property name="members" value="n1 n2 n3"/>');
+  expect(junitXml(results)).toMatch(/<property name="measured" value="lost acknowledged writes: 31 of 1,204/);
+  expect(githubStepSummary(results)).toContain("Measured: lost acknowledged writes: 31 of 1,204");
+  const { cluster: _cluster, ...single } = results;
+  expect(junitXml(single) + githubStepSummary(single)).not.toMatch(/measured/i);
 });

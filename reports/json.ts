@@ -1,5 +1,5 @@
 /** The one document that `--json` prints: the part of `results.json` that scripts may rely on. */
-import type { RunResults } from "../harness/results.ts";
+import type { ClusterResults, RunResults } from "../harness/results.ts";
 
 export type JsonDocument = Pick<
   RunResults,
@@ -19,7 +19,10 @@ export type JsonDocument = Pick<
   | "sweep"
   | "worst"
   | "interrupted"
-> & { readonly store: string };
+> & { readonly store: string; readonly cluster?: ClusterSummary };
+
+/** Of a cluster: who its members were and what was measured. What lanes are drawn from stays in `results.json`. */
+export type ClusterSummary = Pick<ClusterResults, "members" | "network" | "measured">;
 
 /** `JSON.stringify` of it turns the infinite `return`, `bound` and `returnedAt` of an operation into null. */
 export function jsonDocument(results: RunResults): JsonDocument {
@@ -36,7 +39,7 @@ export function jsonDocument(results: RunResults): JsonDocument {
     runDir,
     replay,
   } = results;
-  const { explorations, sweep } = results;
+  const { explorations, sweep, cluster } = results;
   const { notCovered, worst, interrupted, store } = results;
   return {
     formatVersion,
@@ -56,5 +59,10 @@ export function jsonDocument(results: RunResults): JsonDocument {
     store: store.name,
     ...(explorations ? { explorations } : {}),
     ...(sweep ? { sweep } : {}),
+    ...(cluster ? { cluster: summaryOf(cluster) } : {}),
   };
+}
+
+function summaryOf({ members, network, measured }: ClusterResults): ClusterSummary {
+  return { members, network, measured };
 }

@@ -4,7 +4,9 @@
  */
 import type { CheckResult, Finding } from "../harness/checkers/contract.ts";
 import type { ExplorationResults, FaultTally, RunResults, SweepCell } from "../harness/results.ts";
-import { asked, count, ended, moment, verdictSentence, visible, visibleLine } from "./wording.ts";
+import { measuredSentence } from "./cluster-words.ts";
+import { verdictSentence } from "./verdict-words.ts";
+import { asked, count, ended, moment, visible, visibleLine } from "./wording.ts";
 
 interface TestCase {
   readonly className: string;
@@ -47,12 +49,21 @@ export function junitXml(results: RunResults): string {
 <property name="seed" value="${results.seed}"/>
 <property name="durability" value="${attribute(results.durability)}"/>
 <property name="replay" value="${attribute(results.replay)}"/>
-<property name="run" value="${attribute(results.runDir)}"/>
+<property name="run" value="${attribute(results.runDir)}"/>${clusterProperties(results)}
 </properties>
 ${cases.map(caseXml).join("\n")}
 </testsuite>
 </testsuites>
 `;
+}
+
+/** Of a cluster: its members, and what was measured whether or not it is held against the store. */
+function clusterProperties(results: RunResults): string {
+  if (!results.cluster) return "";
+  const members = results.cluster.members.join(" ");
+  return `
+<property name="members" value="${attribute(members)}"/>
+<property name="measured" value="${attribute(measuredSentence(results))}"/>`;
 }
 
 function verdictCase(results: RunResults): TestCase {

@@ -3,21 +3,22 @@
  * machine lacked something. Colours only where the stream is a terminal and NO_COLOR is not set.
  */
 import type { CheckResult, Verdict } from "../harness/checkers/contract.ts";
-import type { ExplorationResults, NotCovered, RunResults, SweepOutcome } from "../harness/results.ts";
+import type {
+  ClusterResults,
+  ExplorationResults,
+  NotCovered,
+  RunResults,
+  SweepOutcome,
+} from "../harness/results.ts";
 import {
-  count,
-  counted,
-  crashSentence,
-  duration,
-  exploredWord,
-  medianAndMax,
-  statesOf,
-  verdictLine,
-  verdictSentence,
-  verdictWord,
-  visibleLine,
-  wordsOf,
-} from "./wording.ts";
+  measuredSentence,
+  networkWords,
+  servingAgainWords,
+  stormsOf,
+  unavailableWords,
+} from "./cluster-words.ts";
+import { crashSentence, exploredWord, statesOf, verdictLine, verdictSentence } from "./verdict-words.ts";
+import { count, counted, duration, medianAndMax, verdictWord, visibleLine, wordsOf } from "./wording.ts";
 
 export interface SummaryOptions {
   readonly colour: boolean;
@@ -47,13 +48,15 @@ export function terminalSummary(results: RunResults, options: SummaryOptions): s
   const painted = head.map((line, index) =>
     index < verdictLines ? paint(line, results.verdict, options) : line,
   );
-  const fixed: [string, string[]][] = [
-    ["worst", [results.worst]],
-    ["crashes", [crashSentence(results)]],
-    ["recovery", recovery(results)],
-    ["instrument", instrument(results)],
+  const wide = results.cluster && painted.length <= 4 ? 3 : 2;
+  const fixed: [string, string[], number][] = [
+    ["worst", [results.worst], 2],
+    [results.cluster ? "storms" : "crashes", [crashSentence(results)], wide],
+    ["measured", [measuredSentence(results)], wide],
+    ["recovery", recovery(results), 2],
+    ["instrument", instrument(results), 2],
   ];
-  const last = fixed.flatMap(([name, texts]) => section(name, texts, 2, options));
+  const last = fixed.flatMap(([name, texts, lines]) => section(name, texts, lines, options));
   last.push(
     unbroken("report", `${results.runDir}/report.html`, options),
     unbroken("replay", results.replay, options),
@@ -143,16 +146,30 @@ function ended(line: string, width: number, more: number): string {
 }
 
 function done(results: RunResults): string {
-  const { counts } = results;
+  const { counts, cluster } = results;
   const parts = [
-    counted(counts.crashes ?? 0, "crash", "crashes"),
-    counted(counts.restarts ?? 0, "restart"),
-    counts.epochs === undefined ? "" : counted(counts.epochs, "data directory", "data directories"),
+    ...(cluster ? clusterDone(cluster) : crashesDone(counts)),
     `${counted(counts.operations ?? 0, "operation")} from ${counted(results.clients, "client")}`,
     `seed ${results.seed}`,
     duration(results.elapsedMs * 1e6),
   ];
   return `${results.interrupted ? "interrupted; " : ""}${parts.filter(Boolean).join(", ")}`;
+}
+
+function crashesDone(counts: RunResults["counts"]): string[] {
+  return [
+    counted(counts.crashes ?? 0, "crash", "crashes"),
+    counted(counts.restarts ?? 0, "restart"),
+    counts.epochs === undefined ? "" : counted(counts.epochs, "data directory", "data directories"),
+  ];
+}
+
+function clusterDone(cluster: ClusterResults): string[] {
+  const names = cluster.members.map((name) => visibleLine(name, 20)).join(", ");
+  return [
+    `${counted(cluster.members.length, "node")} (${names}) on ${networkWords(cluster)}`,
+    counted(stormsOf(cluster), "storm"),
+  ];
 }
 
 function fired(results: RunResults): string {
@@ -271,7 +288,11 @@ function notCovered(entries: readonly NotCovered[]): string[] {
 
 function recovery(results: RunResults): string[] {
   const unavailable = medianAndMax(results.unavailableMs, "graceful stop");
+  const { cluster } = results;
+  const again = cluster ? servingAgainWords(cluster) : "";
+  const meanwhile = cluster ? unavailableWords(cluster) : "";
   return [
+    again === "" ? "" : `serving again: ${again}${meanwhile === "" ? "" : `; unavailable ${meanwhile}`}`,
     medianAndMax(results.recoveryMs, "restart"),
     unavailable === "" ? "" : `unavailable around stops: ${unavailable}`,
   ];

@@ -2,16 +2,8 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { Operation } from "../harness/history/operation.ts";
 import { brief, syntheticFaults, syntheticResults } from "./fixtures/synthetic-run.ts";
-import {
-  asked,
-  count,
-  crashSentence,
-  duration,
-  ended,
-  verdictLine,
-  verdictSentence,
-  visible,
-} from "./wording.ts";
+import { crashSentence, verdictLine, verdictSentence } from "./verdict-words.ts";
+import { asked, count, duration, ended, visible } from "./wording.ts";
 
 const passed = syntheticResults(true, syntheticFaults(brief));
 

@@ -1,24 +1,15 @@
 /**
- * The words and numbers that every report shares: durations with units, counts, the verdict in words, what zero lost
- * writes in n crashes means, an operation in one line. Whatever a store printed or returned goes through `visible`
- * before it reaches a terminal, a file or a browser: control characters are shown, never obeyed.
+ * The words and numbers that every report shares: durations with units, counts, the word of a verdict, an operation in
+ * one line. Whatever a store printed or returned goes through `visible` before it reaches a terminal, a file or a
+ * browser: control characters are shown, never obeyed.
  */
 import type { Verdict } from "../harness/checkers/contract.ts";
 import type { Operation } from "../harness/history/operation.ts";
-import type { ExplorationResults, NotCovered, RunResults } from "../harness/results.ts";
 
 /** What a person reads for a verdict; files and JSON say true, false, unknown. */
 export function verdictWord(verdict: Verdict): "PASS" | "VIOLATION" | "UNKNOWN" {
   if (verdict === true) return "PASS";
   return verdict === false ? "VIOLATION" : "UNKNOWN";
-}
-
-/** The verdict of an exploration; one that reached only part of the crash points has not passed. */
-export function exploredWord({ verdict, scenes }: ExplorationResults): string {
-  const { crashPoints = 0, crashPointsExplored = 0 } = scenes[0] ?? {};
-  return verdict === true && crashPointsExplored < crashPoints
-    ? `nothing found in ${count(crashPointsExplored)} of ${counted(crashPoints, "crash point")}`
-    : verdictWord(verdict);
 }
 
 /** `ns` with three digits and a unit: `85 µs`, `4.12 ms`, `1.24 s`, `2 min 5 s`. */
@@ -145,97 +136,6 @@ export function ended(operation: Operation): string {
 /** True for operations that cannot change the store. */
 export function isRead(f: string): boolean {
   return f === "read" || f === "get";
-}
-
-/**
- * Names of what this machine lacked, grouped by reason, for the line of the verdict: "short-write, torn-write (no C
- * compiler)". Only entries with a remedy: what acked does not model at all has none, and stands under *not covered*.
- */
-export function leftOut(notCovered: readonly NotCovered[]): string {
-  const byReason = new Map<string, string[]>();
-  for (const entry of notCovered) {
-    if (entry.remedy === undefined) continue;
-    const names = byReason.get(entry.why);
-    if (names) names.push(entry.what);
-    else byReason.set(entry.why, [entry.what]);
-  }
-  const groups = [...byReason].map(
-    ([why, names]) => `${names.map((name) => visibleLine(name, 60)).join(", ")} (${visibleLine(why, 80)})`,
-  );
-  return groups.length <= 2
-    ? groups.join(" and ")
-    : `${groups.slice(0, 2).join(", ")} and ${groups.length - 2} more`;
-}
-
-/** The first words of every report: `PASS`, `PASS, without disk faults (no C compiler)`, `VIOLATION: stale-read`. */
-export function verdictLine(results: RunResults): string {
-  const word = verdictWord(results.verdict);
-  const kind = results.verdict === false ? results.findings[0]?.kind : undefined;
-  if (kind !== undefined) return `${word}: ${visibleLine(kind, 60)}`;
-  const without = results.verdict === true ? leftOut(results.notCovered) : "";
-  return without === "" ? word : `${word}, without ${without}`;
-}
-
-/** One sentence: of what. */
-export function verdictSentence(results: RunResults): string {
-  if (results.verdict === false) {
-    const first = results.findings[0];
-    if (first) return visibleLine(first.sentence, 400);
-    return visibleLine(results.reasons[0] ?? "A check failed; see the table of checks.", 400);
-  }
-  if (results.verdict === "unknown") {
-    const reason =
-      results.reasons[0] ?? results.checks.find((check) => check.verdict === "unknown")?.reasons[0];
-    return visibleLine(reason ?? "The run did not do enough to be judged.", 400);
-  }
-  const crashes = results.counts.crashes ?? 0;
-  const acknowledged = results.counts.acknowledged ?? 0;
-  const states = statesRecovered(results);
-  const through = [
-    crashes === 0 ? (states === 0 ? "without any crash" : "") : `and ${counted(crashes, "crash", "crashes")}`,
-    states === 0 ? "" : `and ${counted(states, "crash state")}`,
-    results.sweep ? `and ${counted(results.sweep.trials, "single failure")}` : "",
-  ]
-    .filter(Boolean)
-    .join(" ");
-  const name = visibleLine(results.store.name, 60);
-  return `${name} kept its promise for mode ${results.durability}: no violation in ${counted(acknowledged, "acknowledged operation")} ${through}.`;
-}
-
-/** Crash states recovered and judged, over all profiles and scenes. */
-export function statesRecovered(results: RunResults): number {
-  return (results.explorations ?? []).reduce((sum, explored) => sum + statesOf(explored), 0);
-}
-
-/** Recovering a state a second time makes it no second state. */
-export function statesOf({ scenes }: ExplorationResults): number {
-  return scenes
-    .filter(({ name }) => name !== "recovered twice")
-    .reduce((sum, scene) => sum + scene.recovered, 0);
-}
-
-/**
- * What zero losses in n crashes means; what it means to lose nothing depends on the mode. The 95% upper bound is the rule of three, 3/n, from n = 30 on,
- * and the exact 1 - 0.05^(1/n) below (Hanley & Lippman-Hand 1983).
- */
-export function crashSentence(results: RunResults): string {
-  const crashes = results.counts.crashesReadBack ?? results.counts.crashes ?? 0;
-  const states = statesRecovered(results);
-  if (crashes === 0 && states > 0) {
-    return `${counted(states, "crash state")} of one traced run: what its profiles allow at its crash points. It says nothing of states left out, nor of other runs.`;
-  }
-  if (crashes === 0) return "No crash: this run says nothing about crashes.";
-  const n = `${counted(crashes, "crash", "crashes")}${results.counts.crashesReadBack === undefined ? "" : " that were read back after"}`;
-  if (results.verdict !== true) return `${n}; only a pass allows an estimate of how rare a loss is.`;
-  const lost = results.checks.some((check) => (check.checked.acknowledgedOperationsLost ?? 0) > 0);
-  const always = results.durability === "always" && !lost;
-  const zero = always ? "0 lost" : "0 broken promises";
-  const [one, many] = always ? ["loses data", "lose data"] : ["breaks the promise", "break the promise"];
-  const rate =
-    crashes >= 30
-      ? `1 in ${count(Math.floor(crashes / 3))} crashes of these kinds ${one}`
-      : `${Math.ceil(100 * (1 - 0.05 ** (1 / crashes)))}% of crashes of these kinds ${many}`;
-  return `${zero} in ${n}: with 95% confidence fewer than ${rate}. It says nothing of kinds not listed.`;
 }
 
 /** `median 212 ms, max 530 ms over 43 restarts`; empty when there were none. Input in ms. */

@@ -10,15 +10,14 @@ import type {
   RunResults,
   ShrunkFinding,
 } from "../../harness/results.ts";
+import { exploredWord, statesOf } from "../verdict-words.ts";
 import {
   asked,
   count,
   counted,
   duration,
   ended,
-  exploredWord,
   possibleStates,
-  statesOf,
   valueText,
   verdictWord,
   visibleLine,

@@ -3,18 +3,8 @@
  * was done to it and how often, what was not covered, the worst thing seen, and the line that replays it.
  */
 import type { FaultTally, NotCovered, RunResults } from "../../harness/results.ts";
-import {
-  count,
-  counted,
-  crashSentence,
-  duration,
-  medianAndMax,
-  verdictLine,
-  verdictSentence,
-  verdictWord,
-  visibleLine,
-  wordsOf,
-} from "../wording.ts";
+import { crashSentence, verdictLine, verdictSentence } from "../verdict-words.ts";
+import { count, counted, duration, medianAndMax, verdictWord, visibleLine, wordsOf } from "../wording.ts";
 import { counterexample, type Surroundings } from "./counterexample.ts";
 import { crashStateOf, smallestOf } from "./exploration.ts";
 import { html, type Markup, trusted } from "./markup.ts";
