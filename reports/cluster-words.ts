@@ -112,7 +112,7 @@ export function measuredSentence(results: RunResults): string {
   if (!results.cluster) return "";
   const all = measurements(results, results.cluster);
   const judged = [...new Set(all.filter(({ seen }) => seen).map(({ held }) => held))];
-  const alike = judged.length === 1;
+  const alike = judged.length === 1 && all.every(({ seen }) => seen);
   const parts = all.map(
     ({ what, words, held }) => `${what}: ${words}${held === "" || alike ? "" : ` (${held})`}`,
   );
@@ -200,9 +200,14 @@ export function faultWords(span: ClusterFaultSpan, members: readonly string[]): 
 
 /**
  * Directed links, both directions of a pair together and clients counted: `n1 ⇄ n2, n1 → n3, 8 clients ⇄ n1`; at most
- * `most` of them, then how many more.
+ * `most` of them, then how many more. Up to `named` clients of one kind are named.
  */
-export function linksWords(links: readonly string[], members: readonly string[], most = 6): string {
+export function linksWords(
+  links: readonly string[],
+  members: readonly string[],
+  most = 6,
+  named = 1,
+): string {
   const all = new Set(links);
   const between: string[] = [];
   const ofClients = new Map<string, string[]>();
@@ -219,7 +224,8 @@ export function linksWords(links: readonly string[], members: readonly string[],
     }
   }
   const clients = [...ofClients].map(
-    ([where, names]) => `${names.length === 1 ? names[0] : counted(names.length, "client")} ${where}`,
+    ([where, names]) =>
+      `${names.length <= named ? names.join(", ") : counted(names.length, "client")} ${where}`,
   );
   const words = [...between.sort(), ...clients.sort()].map((one) => visibleLine(one, 60));
   const rest = words.length - most;

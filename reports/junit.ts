@@ -6,7 +6,7 @@ import type { CheckResult, Finding } from "../harness/checkers/contract.ts";
 import type { ExplorationResults, FaultTally, RunResults, SweepCell } from "../harness/results.ts";
 import { measuredSentence } from "./cluster-words.ts";
 import { verdictSentence } from "./verdict-words.ts";
-import { asked, count, ended, moment, visible, visibleLine } from "./wording.ts";
+import { asked, client, count, ended, moment, visible, visibleLine } from "./wording.ts";
 
 interface TestCase {
   readonly className: string;
@@ -23,7 +23,7 @@ interface TestCase {
 export function junitXml(results: RunResults): string {
   const cases = [
     verdictCase(results),
-    ...results.checks.map(checkCase),
+    ...results.checks.map((check) => checkCase(check, results.cluster !== undefined)),
     ...results.faults.map(faultCase),
     ...(results.explorations ?? []).flatMap(explorationCases),
     ...(results.sweep?.cells.map(sweepCase) ?? []),
@@ -75,7 +75,7 @@ function verdictCase(results: RunResults): TestCase {
   return { ...common, problem: { as, type, message: verdictSentence(results), body } };
 }
 
-function checkCase(check: CheckResult): TestCase {
+function checkCase(check: CheckResult, members: boolean): TestCase {
   const common = {
     className: `acked.${check.workload ?? "run"}`,
     name: check.checker,
@@ -93,17 +93,20 @@ function checkCase(check: CheckResult): TestCase {
       as: "failure",
       type: first?.kind ?? "violation",
       message: first?.sentence ?? check.reasons.join("; "),
-      body: check.findings.slice(0, 10).map(findingText).join("\n\n"),
+      body: check.findings
+        .slice(0, 10)
+        .map((finding) => findingText(finding, members))
+        .join("\n\n"),
     },
   };
 }
 
-function findingText(finding: Finding): string {
+function findingText(finding: Finding, members = false): string {
   const lines = finding.operations
     .slice(0, 12)
     .map(
       (operation) =>
-        `  ${moment(operation.calledAt)} – ${moment(operation.returnedAt)}  client ${operation.process}  ${asked(operation, true)}  ${ended(operation)}`,
+        `  ${moment(operation.calledAt)} – ${moment(operation.returnedAt)}  ${client(operation, members)}  ${asked(operation, true)}  ${ended(operation)}`,
     );
   return [`${finding.kind}: ${finding.sentence}`, ...lines].join("\n");
 }

@@ -123,6 +123,11 @@ export function asked(operation: Operation, withKey: boolean): string {
   return `${visibleLine(f, 30)}${key}${argument === "" ? "" : ` ${argument}`}`;
 }
 
+/** `client 3`; of a cluster also the member that it spoke to: `client 3 at n1`. */
+export function client({ process, node }: Operation, members = false): string {
+  return members ? `client ${process} at ${visibleLine(node, 20)}` : `client ${process}`;
+}
+
 /** How it ended, in the project's words: `acknowledged`, `→ 41`, `failed: …`, `outcome unknown: …`. */
 export function ended(operation: Operation): string {
   const why = operation.error === undefined ? "" : `: ${visibleLine(operation.error, 120)}`;

@@ -1,7 +1,7 @@
 /** What the counterexample and the lanes share: how an operation looks, reads aloud, and until when it may take effect. */
 import type { Operation } from "../../harness/history/operation.ts";
 import type { Start } from "../timeline.ts";
-import { asked, count, duration, ended, isRead, moment } from "../wording.ts";
+import { asked, client, count, duration, ended, isRead, moment } from "../wording.ts";
 
 /** How a bar is drawn: its colour says read or write, its pattern how it ended. */
 export function barClass(operation: Operation): string {
@@ -10,13 +10,14 @@ export function barClass(operation: Operation): string {
   return `${kind} ${operation.outcome === "info" ? "unknown" : "failed"}`;
 }
 
-/** One operation in full, for a tooltip and for screen readers. */
-export function describe(operation: Operation): string {
+/** One operation in full, for a tooltip and for screen readers; `members`: with the member of a cluster that it went to. */
+export function describe(operation: Operation, members = false): string {
   const took = Number.isFinite(operation.returnedAt)
     ? `${moment(operation.calledAt)} to ${moment(operation.returnedAt)}, ${duration(operation.returnedAt - operation.calledAt)}`
     : `${moment(operation.calledAt)}, never answered`;
   const readBack = operation.readBack ? ", read-back after restart" : "";
-  return `client ${operation.process}: ${asked(operation, true)} ${ended(operation)} (${took}; ${operation.workload}, ${operation.node} start ${count(operation.incarnation)}${readBack})`;
+  const start = members ? "" : `, ${operation.node} start ${count(operation.incarnation)}`;
+  return `${client(operation, members)}: ${asked(operation, true)} ${ended(operation)} (${took}; ${operation.workload}${start}${readBack})`;
 }
 
 /** When an operation of unknown outcome has taken effect or never will: the next start of its node. */

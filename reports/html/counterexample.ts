@@ -8,12 +8,15 @@ import type { FaultRecord } from "../../harness/results.ts";
 import type { Start } from "../timeline.ts";
 import { asked, counted, ended, moment, visibleLine } from "../wording.ts";
 import { barClass, boundOf, describe } from "./bars.ts";
+import { memberOf } from "./lanes.ts";
 import { html, type Markup } from "./markup.ts";
 
 /** What happened between the operations. */
 export interface Surroundings {
   readonly faults: readonly FaultRecord[];
   readonly starts: readonly Start[];
+  /** True for a cluster: the member that an operation went to is told. */
+  readonly members?: boolean;
 }
 
 const operationsMax = 8;
@@ -34,7 +37,7 @@ export function counterexample(finding: Finding, surroundings: Surroundings): Ma
   const where = [finding.workload, finding.key && `key ${finding.key}`].filter(Boolean).join(", ");
   return html`<section class="counterexample" aria-labelledby="counterexample-title">
 <h2 id="counterexample-title">Counterexample <span class="kind">${finding.kind}</span>${where === "" ? "" : html` <span class="quiet">${visibleLine(where, 120)}</span>`}${(finding.count ?? 1) > 1 ? html` <span class="quiet">· the first of ${counted(finding.count!, "such finding")}</span>` : ""}</h2>
-${shown.length === 0 ? "" : html`<div class="scroll">${orderDiagram(shown, marksBetween(shown, surroundings), surroundings.starts)}</div>${operationTable(shown, more)}`}
+${shown.length === 0 ? "" : html`<div class="scroll">${orderDiagram(shown, marksBetween(shown, surroundings), surroundings)}</div>${operationTable(shown, more, surroundings.members)}`}
 </section>`;
 }
 
@@ -60,7 +63,7 @@ function marksBetween(operations: readonly Operation[], { faults, starts }: Surr
 function orderDiagram(
   operations: readonly Operation[],
   marks: readonly Mark[],
-  starts: readonly Start[],
+  { starts, members }: Surroundings,
 ): Markup {
   const times = operations.flatMap((operation) => [operation.calledAt, operation.returnedAt]);
   const moments = [...new Set([...times, ...marks.map((mark) => mark.time)])]
@@ -80,8 +83,8 @@ function orderDiagram(
 ${moments.map((time) => html`<line class="grid" x1="${x(time)}" x2="${x(time)}" y1="${top - 6}" y2="${height - 26}"/>`)}
 ${momentLabels(moments, x, height)}
 ${marks.map((mark) => html`<line class="${mark.kind}-line" x1="${x(mark.time)}" x2="${x(mark.time)}" y1="${top - 14}" y2="${height - 26}"/><text class="${mark.kind}-text" x="${x(mark.time)}" y="${top - 20}" text-anchor="middle">${mark.label}</text>`)}
-${processes.map((process) => html`<text class="lane-name" x="0" y="${lane(process) + 33}">client ${process}</text><line class="lane-line" x1="${left}" x2="${width}" y1="${lane(process) + laneHeight - 4}" y2="${lane(process) + laneHeight - 4}"/>`)}
-${operations.map((operation, index) => orderBar(operation, index + 1, boundWithin(operation), x, lane(operation.process)))}
+${processes.map((process) => html`<text class="lane-name" x="0" y="${lane(process) + 33}">client ${process}${members ? memberOf(operations.filter((operation) => operation.process === process)) : ""}</text><line class="lane-line" x1="${left}" x2="${width}" y1="${lane(process) + laneHeight - 4}" y2="${lane(process) + laneHeight - 4}"/>`)}
+${operations.map((operation, index) => orderBar(operation, describe(operation, members), index + 1, boundWithin(operation), x, lane(operation.process)))}
 </svg>`;
 }
 
@@ -97,6 +100,7 @@ function momentLabels(moments: readonly number[], x: (time: number) => number, h
 
 function orderBar(
   operation: Operation,
+  title: string,
   number: number,
   boundAt: number,
   x: (time: number) => number,
@@ -107,19 +111,19 @@ function orderBar(
   const text = `${number}  ${asked(operation, false)}  ${ended(operation)}`;
   const open = operation.outcome === "info";
   const bound = Number.isFinite(boundAt) ? x(boundAt) : width - 4;
-  return html`<g><title>${describe(operation)}</title>
+  return html`<g><title>${title}</title>
 <text class="bar-text" x="${from}" y="${y + 16}">${text.slice(0, Math.max(12, Math.floor((width - from) / 7.4)))}</text>
 <rect class="bar ${barClass(operation)}" x="${from}" y="${y + 22}" width="${to - from}" height="16" rx="3"/>
 ${open && bound > to ? html`<line class="open-end" x1="${to}" x2="${bound}" y1="${y + 30}" y2="${y + 30}"/>` : ""}</g>`;
 }
 
-function operationTable(operations: readonly Operation[], more: number): Markup {
-  return html`<div class="scroll"><table class="operations"><thead><tr><th>#</th><th>client</th><th>asked</th><th>outcome</th><th class="number">sent</th><th class="number">answered</th><th>store</th></tr></thead><tbody>
+function operationTable(operations: readonly Operation[], more: number, members = false): Markup {
+  return html`<div class="scroll"><table class="operations"><thead><tr><th>#</th><th>client</th><th>asked</th><th>outcome</th><th class="number">sent</th><th class="number">answered</th><th>${members ? "member" : "store"}</th></tr></thead><tbody>
 ${operations.map(
   (
     operation,
     index,
-  ) => html`<tr><td>${index + 1}</td><td>${operation.process}</td><td class="code">${asked(operation, true)}</td><td class="code">${ended(operation)}</td><td class="number">${moment(operation.calledAt)}</td><td class="number">${moment(operation.returnedAt)}</td><td>${operation.node}, start ${operation.incarnation}${operation.readBack ? " · read-back" : ""}</td></tr>
+  ) => html`<tr><td>${index + 1}</td><td>${operation.process}</td><td class="code">${asked(operation, true)}</td><td class="code">${ended(operation)}</td><td class="number">${moment(operation.calledAt)}</td><td class="number">${moment(operation.returnedAt)}</td><td>${members ? operation.node : `${operation.node}, start ${operation.incarnation}`}${operation.readBack ? " · read-back" : ""}</td></tr>
 `,
 )}</tbody></table></div>${more > 0 ? html`<p class="quiet">… and ${counted(more, "more operation")}; the results as JSON hold all of them.</p>` : ""}`;
 }

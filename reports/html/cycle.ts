@@ -5,6 +5,7 @@
 import type { Finding } from "../../harness/checkers/contract.ts";
 import { asked, ended, visibleLine } from "../wording.ts";
 import { html, type Markup } from "./markup.ts";
+import { px } from "./time-axis.ts";
 
 type Step = NonNullable<Finding["cycle"]>["steps"][number];
 interface Point {
@@ -93,8 +94,4 @@ function inside(point: Point, centre: Point, margin: number): boolean {
     Math.abs(point.x - centre.x) <= box.width / 2 + margin &&
     Math.abs(point.y - centre.y) <= box.height / 2 + margin
   );
-}
-
-function px(value: number): string {
-  return String(Math.round(value * 10) / 10);
 }

@@ -2,25 +2,28 @@
  * What a person sees before scrolling: the verdict in words, the counterexample if there is one, what was tested, what
  * was done to it and how often, what was not covered, the worst thing seen, and the line that replays it.
  */
-import type { FaultTally, NotCovered, RunResults } from "../../harness/results.ts";
+import type { ClusterResults, FaultTally, NotCovered, RunResults } from "../../harness/results.ts";
+import { firedOf, measurements, networkWords, servingAgainWords, stormsOf } from "../cluster-words.ts";
 import { crashSentence, verdictLine, verdictSentence } from "../verdict-words.ts";
 import { count, counted, duration, medianAndMax, verdictWord, visibleLine, wordsOf } from "../wording.ts";
+import { clusterPicture, pictureFirst } from "./cluster.ts";
 import { counterexample, type Surroundings } from "./counterexample.ts";
 import { crashStateOf, smallestOf } from "./exploration.ts";
 import { html, type Markup, trusted } from "./markup.ts";
 
 const notCoveredShown = 6;
 
-export function firstScreen(results: RunResults, surroundings: Surroundings): Markup {
+/** `share`: of what a page that would weigh too much shows. */
+export function firstScreen(results: RunResults, surroundings: Surroundings, share = 1): Markup {
   const finding = results.findings[0];
   return html`<header>${verdictBanner(results)}</header>
-<main id="main">${smallestOf(results)}${finding ? counterexample(finding, surroundings) : ""}${crashStateOf(results)}
+<main id="main">${smallestOf(results)}${finding ? counterexample(finding, surroundings) : ""}${pictureFirst(results) ? clusterPicture(results.cluster!, share) : ""}${crashStateOf(results)}
 <div class="cards">
 ${card("What was tested", tested(results))}
 ${card("What was done to it", done(results))}
 ${card("What was not covered", notCovered(results.notCovered))}
 ${card("Worst thing seen", worst(results))}
-${card("What the crashes say", crashes(results))}
+${card(results.cluster ? "What the storms say" : "What the crashes say", crashes(results))}
 ${card("How much to trust it", trust(results))}
 <section class="card wide"><h2>Replay</h2><code id="replay">${visibleLine(results.replay, 2000)}</code><button type="button" data-copy="replay">Copy</button></section>
 </div>`;
@@ -78,8 +81,15 @@ function tested(results: RunResults): Markup {
 function done(results: RunResults): Markup {
   const { counts, faults } = results;
   const fired = faults.reduce((sum, fault) => sum + fault.fired, 0);
-  return html`<p>${counted(fired, "fault")} fired, ${counted(counts.crashes ?? 0, "crash", "crashes")}, ${counted(counts.restarts ?? 0, "restart")}${counts.epochs === undefined ? "" : `, ${counted(counts.epochs, "data directory", "data directories")}`}, while ${counted(counts.operations ?? 0, "operation")} ran.</p>
+  const did = results.cluster
+    ? html`<p>${clusterDone(results.cluster)}, while ${counted(counts.operations ?? 0, "operation")} ran.</p>`
+    : html`<p>${counted(fired, "fault")} fired, ${counted(counts.crashes ?? 0, "crash", "crashes")}, ${counted(counts.restarts ?? 0, "restart")}${counts.epochs === undefined ? "" : `, ${counted(counts.epochs, "data directory", "data directories")}`}, while ${counted(counts.operations ?? 0, "operation")} ran.</p>`;
+  return html`${did}
 ${faults.length === 0 ? html`<p class="quiet">No fault was planned.</p>` : html`<ul class="chips">${faults.map(chip)}</ul><p class="quiet">fired / planned</p>`}`;
+}
+
+function clusterDone(cluster: ClusterResults): string {
+  return `${counted(cluster.members.length, "member")} on ${networkWords(cluster)}, ${counted(stormsOf(cluster), "storm")}, ${counted(firedOf(cluster).length, "fault")} fired`;
 }
 
 function chip(fault: FaultTally): Markup {
@@ -115,13 +125,14 @@ function worst(results: RunResults): Markup {
     times.count === 0
       ? html``
       : html`<p class="quiet">response time ${name}: p50 ${duration(times.p50)}, p99 ${duration(times.p99)}, max ${duration(times.max)}</p>`;
-  return html`<p>${visibleLine(results.worst, 400)}</p>${line("quiet", quiet)}${line("during faults", duringFaults)}`;
+  return html`<p>${visibleLine(results.worst, 400)}</p>${results.cluster ? html`<ul>${measurements(results, results.cluster).map(({ what, words, held }) => html`<li>${what}: ${words}${held === "" ? "" : html` <span class="quiet">${held}</span>`}</li>`)}</ul>` : ""}${line("quiet", quiet)}${line("during faults", duringFaults)}`;
 }
 
 function crashes(results: RunResults): Markup {
   const recovery = medianAndMax(results.recoveryMs, "restart");
   const unavailable = medianAndMax(results.unavailableMs, "graceful stop");
-  return html`<p>${crashSentence(results)}</p>${recovery === "" ? "" : html`<p class="quiet">recovery: ${recovery}</p>`}${unavailable === "" ? "" : html`<p class="quiet">unavailable: ${unavailable}</p>`}`;
+  const again = results.cluster ? servingAgainWords(results.cluster) : "";
+  return html`<p>${crashSentence(results)}</p>${again === "" ? "" : html`<p class="quiet">serving again: ${again}</p>`}${recovery === "" ? "" : html`<p class="quiet">recovery: ${recovery}</p>`}${unavailable === "" ? "" : html`<p class="quiet">unavailable: ${unavailable}</p>`}`;
 }
 
 function trust(results: RunResults): Markup {

@@ -7,7 +7,7 @@ import type { Finding } from "../../harness/checkers/contract.ts";
 import type { FaultRecord } from "../../harness/results.ts";
 import type { KeyView, KeyViews } from "../key-scan.ts";
 import type { Start } from "../timeline.ts";
-import { asked, count, counted, ended, moment, visibleLine } from "../wording.ts";
+import { asked, client, count, counted, ended, moment, visibleLine } from "../wording.ts";
 import { cycleDrawing } from "./cycle.ts";
 import { drawing } from "./lanes.ts";
 import { html, type Markup } from "./markup.ts";
@@ -19,6 +19,8 @@ const linksShown = 60;
 interface Marks {
   readonly faults: readonly FaultRecord[];
   readonly starts: readonly Start[];
+  /** True for a cluster: the member that an operation went to is told. */
+  readonly members?: boolean;
 }
 
 /** The section with all views; nothing when there are none. `faults` and `starts` may come from better sources. */
@@ -57,10 +59,10 @@ function keyView(view: KeyView, marks: Marks, { previous, next }: Neighbours): M
       : html` <span class="quiet">${visibleLine(view.workload, 60)}</span>`;
   const marker = explained ? { marker: { time: explained.time, label: "explainable up to here" } } : {};
   return html`<section class="key-view" id="${view.id}"><h3 tabindex="-1">${view.keys.length === 1 ? "Key" : "Keys"} ${nameOf(view, 120)}${where}${jump("previous", previous)}${jump("next", next)}</h3>
-${findings.slice(0, findingsShown).map((finding) => findingMarkup(finding, view))}
+${findings.slice(0, findingsShown).map((finding) => findingMarkup(finding, view, marks.members))}
 ${more > 0 ? html`<p class="quiet">… and ${counted(more, "more finding")} here.</p>` : ""}
 ${explained ? html`<p class="quiet">The history of this key can be explained up to ${moment(explained.time)}, its completion ${count(explained.placed)} of ${count(explained.of)}; with the next one no order is left.</p>` : ""}
-${drawing({ ...view, focus: view, faults: marks.faults, starts: marks.starts, ...marker })}</section>
+${drawing({ ...view, focus: view, faults: marks.faults, starts: marks.starts, members: marks.members === true, ...marker })}</section>
 `;
 }
 
@@ -73,10 +75,10 @@ function nameOf({ keys }: KeyView, most: number): string {
   return `${names.join(", ")}${keys.length > 4 ? ` and ${keys.length - 4} more` : ""}`;
 }
 
-function findingMarkup(finding: Finding, { highlighted }: KeyView): Markup {
+function findingMarkup(finding: Finding, { highlighted }: KeyView, members = false): Markup {
   const numbers = [...highlighted];
   const listed = finding.operations.slice(0, operationsListed);
   return html`<p class="what"><span class="kind">${finding.kind}</span> ${visibleLine(finding.sentence, 600)}${(finding.count ?? 1) > 1 ? html` <span class="quiet">(the first of ${count(finding.count!)})</span>` : ""}</p>
-<ol class="code">${listed.map((operation) => html`<li value="${Math.max(1, numbers.indexOf(operation.call) + 1)}">client ${operation.process} ${asked(operation, true)} ${ended(operation)}</li>`)}</ol>
+<ol class="code">${listed.map((operation) => html`<li value="${Math.max(1, numbers.indexOf(operation.call) + 1)}">${client(operation, members)} ${asked(operation, true)} ${ended(operation)}</li>`)}</ol>
 ${cycleDrawing(finding)}`;
 }

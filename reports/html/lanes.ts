@@ -10,7 +10,7 @@ import type { Start } from "../timeline.ts";
 import { asked, counted, duration, ended, isRead, moment, valueText, visibleLine } from "../wording.ts";
 import { barClass, boundOf, describe } from "./bars.ts";
 import { html, type Markup } from "./markup.ts";
-import { gapWidth, roundTicks, type Segment, type TimeAxis, tickLabel, timeAxis } from "./time-axis.ts";
+import { gapWidth, px, roundTicks, type Segment, type TimeAxis, tickLabel, timeAxis } from "./time-axis.ts";
 
 /** What one drawing of lanes shows. */
 export interface DrawingInput {
@@ -21,6 +21,8 @@ export interface DrawingInput {
   readonly leftOut: number;
   readonly faults: readonly FaultRecord[];
   readonly starts: readonly Start[];
+  /** True for a cluster: the member that an operation went to is told. */
+  readonly members?: boolean;
 }
 
 export interface LanesInput extends DrawingInput {
@@ -50,7 +52,7 @@ ${drawing(input, input.focus.why)}</section>`;
 export function drawing(input: DrawingInput, why = ""): Markup {
   const { focus } = input;
   const axis = timeAxis(focus.windows, left, width - 6);
-  const all = packed(input.operations);
+  const all = packed(input.operations, input.members === true);
   const shown = chosen(all, focus);
   const hidden = all.length - shown.length;
   const height = top + shown.length * laneHeight + 40;
@@ -89,8 +91,11 @@ function legend(): Markup {
   return html`<p class="legend">${entry("read", "read")}${entry("write", "write acknowledged")}${entry("write unmatched", "compare that did not match")}${entry("write failed", "failed: did not happen")}${entry("write unknown", "outcome unknown")}</p>`;
 }
 
-/** Packs processes into lanes: a process takes the first lane whose last one has retired. */
-function packed(operations: readonly Operation[]): Lane[] {
+/**
+ * Packs processes into lanes: a process takes the first lane whose last one has retired; of a cluster (`members`), one of
+ * the same member.
+ */
+function packed(operations: readonly Operation[], members: boolean): Lane[] {
   const byProcess = new Map<number, Operation[]>();
   for (const operation of operations) {
     const own = byProcess.get(operation.process);
@@ -101,7 +106,9 @@ function packed(operations: readonly Operation[]): Lane[] {
   for (const [process, own] of byProcess) {
     const from = own[0]!.calledAt;
     const until = Math.max(...own.map((operation) => operation.returnedAt));
-    const free = packedLanes.find((lane) => lane.busyUntil <= from);
+    const free = packedLanes.find(
+      (lane) => lane.busyUntil <= from && (!members || lane.operations[0]!.node === own[0]!.node),
+    );
     if (free) {
       free.processes.push(process);
       free.operations.push(...own);
@@ -124,17 +131,29 @@ function chosen(all: readonly Lane[], focus: DrawingInput["focus"]): Lane[] {
 function laneMarkup(lane: Lane, index: number, axis: TimeAxis, input: DrawingInput): Markup {
   const y = top + index * laneHeight;
   const { processes } = lane;
-  const name =
+  const client =
     processes.length === 1
       ? `client ${processes[0]}`
       : `client ${processes[0]} … ${processes[processes.length - 1]}`;
+  const name = `${client}${input.members ? memberOf(lane.operations) : ""}`;
   return html`<g class="lane"><text class="lane-name" x="0" y="${y + 15}">${name}</text>
 <line class="lane-line" x1="${left}" x2="${width - 6}" y1="${y + laneHeight - 2}" y2="${y + laneHeight - 2}"/>
 ${lane.operations.map((operation) => bar(operation, y, axis, input))}</g>
 `;
 }
 
-function bar(operation: Operation, y: number, axis: TimeAxis, { focus, starts }: DrawingInput): Markup {
+/** ` · n1` when all of them went to one member. */
+export function memberOf(operations: readonly Operation[]): string {
+  const nodes = new Set(operations.map(({ node }) => node));
+  return nodes.size === 1 ? ` · ${visibleLine([...nodes][0]!, 12)}` : "";
+}
+
+function bar(
+  operation: Operation,
+  y: number,
+  axis: TimeAxis,
+  { focus, starts, members }: DrawingInput,
+): Markup {
   const marked = focus.highlighted.has(operation.call);
   const from = axis.x(operation.calledAt);
   const open = operation.outcome === "info";
@@ -143,7 +162,7 @@ function bar(operation: Operation, y: number, axis: TimeAxis, { focus, starts }:
   const number = [...focus.highlighted].indexOf(operation.call) + 1;
   const label = marked ? `#${number}` : fittingLabel(operation, Math.floor((to - from - 7) / 6.3));
   const bound = open ? axis.x(boundOf(operation, starts)) : to;
-  return html`<g class="operation${marked ? " marked" : ""}" tabindex="${marked ? 0 : -1}" role="img"><title>${describe(operation)}</title><rect class="bar ${barClass(operation)}" x="${px(from)}" y="${y + 2}" width="${px(to - from)}" height="18" rx="2"/>${bound > to + 3 ? html`<line class="open-end" x1="${px(to)}" x2="${px(bound)}" y1="${y + 11}" y2="${y + 11}"/>` : ""}${label === "" ? "" : html`<text class="bar-label ${marked ? "mark-label" : barClass(operation)}" x="${px(from + 4)}" y="${y + 15}">${label}</text>`}</g>`;
+  return html`<g class="operation${marked ? " marked" : ""}" tabindex="${marked ? 0 : -1}" role="img"><title>${describe(operation, members)}</title><rect class="bar ${barClass(operation)}" x="${px(from)}" y="${y + 2}" width="${px(to - from)}" height="18" rx="2"/>${bound > to + 3 ? html`<line class="open-end" x1="${px(to)}" x2="${px(bound)}" y1="${y + 11}" y2="${y + 11}"/>` : ""}${label === "" ? "" : html`<text class="bar-label ${marked ? "mark-label" : barClass(operation)}" x="${px(from + 4)}" y="${y + 15}">${label}</text>`}</g>`;
 }
 
 /** As much as fits into `room` characters, never half a word: `write 42`, `42`, or nothing. */
@@ -204,8 +223,4 @@ function ticks(segment: Segment, bottom: number): Markup[] {
     const fits = x - 34 >= segment.x0 - gapWidth / 2 && x + 34 <= Math.min(width, segment.x1 + gapWidth / 2);
     return html`<line class="grid" x1="${px(x)}" x2="${px(x)}" y1="${top - 4}" y2="${bottom}"/>${fits ? html`<text class="tick" x="${px(x)}" y="${bottom + 30}" text-anchor="middle">${tickLabel(time, stepNs)}</text>` : ""}`;
   });
-}
-
-function px(value: number): string {
-  return String(Math.round(value * 10) / 10);
 }

@@ -14,6 +14,7 @@ import { verdictLine } from "../verdict-words.ts";
 import { counted, duration, visibleLine } from "../wording.ts";
 import { chartData, shareOf } from "./chart-data.ts";
 import { clientScript } from "./client-script.ts";
+import { clusterSection } from "./cluster.ts";
 import { explorations } from "./exploration.ts";
 import { firstScreen } from "./first-screen.ts";
 import { keyViews } from "./key-view.ts";
@@ -54,6 +55,7 @@ function rendered(input: PageInput, share: number): string {
   const { files, timeline, lanes: laneInput, historyNote } = input;
   const { results, faults } = files;
   const keys = input.keys && fewer(input.keys, share);
+  const members = results.cluster !== undefined;
   const { script, style } = uplot();
   const sheet = style + styleSheet;
   const title = `${verdictLine(results)} · ${visibleLine(results.store.name, 60)} · acked`;
@@ -62,13 +64,14 @@ function rendered(input: PageInput, share: number): string {
 <html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="${trusted(policy)}"><meta name="viewport" content="width=device-width, initial-scale=1"><meta name="referrer" content="no-referrer"><title>${title}</title>
 <style>${trusted(sheet)}</style></head><body>
 <a class="skip" href="#main">Skip to the findings</a>
-${firstScreen(results, { faults, starts: timeline.starts })}
-<nav aria-label="Sections">${results.explorations ? html`<a href="#crash-states">Crash states</a>` : ""}${results.sweep ? html`<a href="#sweep">Sweep</a>` : ""}<a href="#times">Response times</a><a href="#distribution">Distribution</a>${laneInput ? html`<a href="#lanes">Lanes</a>` : ""}${keys ? html`<a href="#keys">Key by key</a>` : ""}<a href="#checks">Checks</a><a href="#faults">Faults</a><a href="#store-output">Store output</a><a href="#machine">Machine</a></nav>
+${firstScreen(results, { faults, starts: timeline.starts, members }, share)}
+<nav aria-label="Sections">${results.cluster ? html`<a href="#cluster">Cluster</a>` : ""}${results.explorations ? html`<a href="#crash-states">Crash states</a>` : ""}${results.sweep ? html`<a href="#sweep">Sweep</a>` : ""}<a href="#times">Response times</a><a href="#distribution">Distribution</a>${laneInput ? html`<a href="#lanes">Lanes</a>` : ""}${keys ? html`<a href="#keys">Key by key</a>` : ""}<a href="#checks">Checks</a><a href="#faults">Faults</a><a href="#store-output">Store output</a><a href="#machine">Machine</a></nav>
+${clusterSection(results, share)}
 ${explorations(results)}
 ${sweepMatrix(results)}
 ${timeline.events === 0 ? html`<section><h2 id="times">Response times</h2><p>The history is empty: nothing was sent to the store.</p></section>` : charts(timeline, faults.length > 0)}
-${laneInput ? lanes(thinned(laneInput, share)) : ""}
-${keys ? keyViews(keys, { faults, starts: timeline.starts }) : ""}
+${laneInput ? lanes({ ...thinned(laneInput, share), members }) : ""}
+${keys ? keyViews(keys, { faults, starts: timeline.starts, members }) : ""}
 ${checksTable(results)}
 ${faultsTable(results, files, share)}
 ${storeOutput(files)}

@@ -6,6 +6,7 @@ import type { Interval, Timeline } from "../timeline.ts";
 import {
   asked,
   bytes,
+  client,
   count,
   counted,
   duration,
@@ -22,7 +23,7 @@ const findingsShown = 20;
 const recordsShown = 200;
 const intervalsShown = 120;
 
-export function checksTable(results: Pick<RunResults, "checks" | "findings">): Markup {
+export function checksTable(results: Pick<RunResults, "checks" | "findings" | "cluster">): Markup {
   const rows = results.checks.map(
     (
       check,
@@ -31,7 +32,7 @@ export function checksTable(results: Pick<RunResults, "checks" | "findings">): M
   );
   return html`<section aria-labelledby="checks"><h2 id="checks">What was checked</h2>
 ${rows.length === 0 ? html`<p>Nothing was checked.</p>` : html`<div class="scroll"><table><thead><tr><th>workload</th><th>checker</th><th>verdict</th><th>looked at</th><th>remarks</th><th class="number">took</th></tr></thead><tbody>${rows}</tbody></table></div>`}
-${otherFindings(results.findings)}</section>`;
+${otherFindings(results.findings, results.cluster !== undefined)}</section>`;
 }
 
 function checkedWords(check: CheckResult): string {
@@ -52,7 +53,7 @@ function remarks(check: CheckResult): string {
 }
 
 /** All findings but the first, which stands at the top of the page. */
-function otherFindings(findings: readonly Finding[]): Markup {
+function otherFindings(findings: readonly Finding[], members: boolean): Markup {
   const rest = findings.slice(1, findingsShown);
   if (rest.length === 0) return html``;
   const left = findings.length - 1 - rest.length;
@@ -60,7 +61,7 @@ function otherFindings(findings: readonly Finding[]): Markup {
     (finding) =>
       html`<li><span class="kind">${finding.kind}</span> ${visibleLine(finding.sentence, 400)}<br><span class="quiet code">${finding.operations
         .slice(0, 6)
-        .map((operation) => `client ${operation.process} ${asked(operation, true)} ${ended(operation)}`)
+        .map((operation) => `${client(operation, members)} ${asked(operation, true)} ${ended(operation)}`)
         .join(" · ")}</span></li>`,
   )}</ol>${left > 0 ? html`<p class="quiet">… and ${counted(left, "more finding")}; the results as JSON hold all of them.</p>` : ""}`;
 }

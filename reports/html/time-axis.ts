@@ -56,3 +56,8 @@ export function tickLabel(time: number, stepNs: number): string {
   const decimals = Math.max(0, Math.min(9, Math.ceil(-Math.log10(stepNs / 1e9) - 1e-9)));
   return `${(time / 1e9).toFixed(decimals)} s`;
 }
+
+/** A coordinate as SVG attributes hold it: to a tenth of a pixel. */
+export function px(value: number): string {
+  return String(Math.round(value * 10) / 10);
+}
