@@ -208,12 +208,12 @@ export function linksWords(
   most = 6,
   named = 1,
 ): string {
-  const all = new Set(links);
+  const struck = new Set(links);
   const between: string[] = [];
   const ofClients = new Map<string, string[]>();
-  for (const link of all) {
+  for (const link of struck) {
     const [from = "", to = ""] = link.split(">");
-    const both = all.has(`${to}>${from}`);
+    const both = struck.has(`${to}>${from}`);
     const [fromMember, toMember] = [members.includes(from), members.includes(to)];
     if (fromMember === toMember) {
       if (!both) between.push(`${from} → ${to}`);
@@ -227,7 +227,8 @@ export function linksWords(
     ([where, names]) =>
       `${names.length <= named ? names.join(", ") : counted(names.length, "client")} ${where}`,
   );
-  const words = [...between.sort(), ...clients.sort()].map((one) => visibleLine(one, 60));
-  const rest = words.length - most;
-  return rest > 0 ? `${words.slice(0, most).join(", ")} and ${count(rest)} more` : words.join(", ");
+  const all = [...between.sort(), ...clients.sort()];
+  const shown = all.slice(0, most).map((one) => visibleLine(one, 60));
+  const rest = all.length - shown.length;
+  return rest > 0 ? `${shown.join(", ")} and ${count(rest)} more` : shown.join(", ");
 }

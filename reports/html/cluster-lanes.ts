@@ -64,6 +64,7 @@ export function memberLanes(cluster: ClusterResults): Lane[] {
 function without(whole: Span, others: readonly Span[]): Span[] {
   let parts: Span[] = [{ from: whole.from, to: whole.to }];
   for (const { from, to } of others) {
+    if (to <= whole.from || from >= whole.to) continue;
     parts = parts.flatMap((part) =>
       to <= part.from || from >= part.to
         ? [part]

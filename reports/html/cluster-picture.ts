@@ -67,10 +67,10 @@ export function picture(cluster: ClusterResults, window: Span, options: PictureO
   const axis = timeAxis([window], left, right);
   const scale: Scale = { window, x: axis.x, nsPerPx: (window.to - window.from) / (right - left) };
   const colourOf = colours(cluster);
-  const here = { ...cluster, faults: cluster.faults.filter((span) => touches(span, window)) };
+  const here = within(cluster, window);
   const links = linkLanes(here, colourOf);
   const rows = packed(here, scale);
-  const groups = [memberLanes(cluster), links.lanes, rows ? [] : kindLanes(here, colourOf)];
+  const groups = [memberLanes(here), links.lanes, rows ? [] : kindLanes(here, colourOf)];
   const [members = [], strands = [], kinds = []] = fitting(groups, scale, options.barsMax);
   const top = 26;
   const faultsBottom = top + Math.max(1, rows ? rows.length : kinds.length) * faultRowHeight + 6;
@@ -91,6 +91,17 @@ ${splitBrains(cluster, scale, membersTop, membersTop + members.length * memberHe
 ${strands.map((lane, index) => linkLane(lane, linksTop + index * linkHeight, scale))}
 </svg></div>
 `;
+}
+
+/** The cluster with the faults, claims and states of that window only. */
+function within(cluster: ClusterResults, window: Span): ClusterResults {
+  const inside = (span: Span) => touches(span, window);
+  return {
+    ...cluster,
+    faults: cluster.faults.filter(inside),
+    leaders: cluster.leaders.filter(inside),
+    memberStates: cluster.memberStates.filter(inside),
+  };
 }
 
 /** Bars inside the window, joined as coarsely as `barsMax` asks for; what is left over beyond that is cut. */
