@@ -1,6 +1,7 @@
 /** `acked chaos`: the main job. Breaks a store with a planted bug, then tests yours, then says what it found. */
 import { resolve } from "node:path";
 import type { Command } from "commander";
+import { removeLeftNamespaces } from "../faults/index.ts";
 import { checkInstrument } from "../harness/instrument-check.ts";
 import type { InstrumentCheck, RunResults } from "../harness/results.ts";
 import {
@@ -33,6 +34,8 @@ export interface ChaosFlags {
   seconds?: number;
   cycles?: number;
   clients?: number;
+  nodes?: number;
+  network?: string;
   keepGoing?: boolean;
   out: string;
   json?: boolean;
@@ -58,6 +61,8 @@ export function register(program: Command): void {
     )
     .option("--cycles <n>", "stop after so many crash / recover cycles", wholeNumber(1, 1_000_000))
     .option("--clients <n>", "concurrent clients (default: 8)", wholeNumber(1, 256))
+    .option("--nodes <n>", "members of a store that runs as a cluster (default: its own)", wholeNumber(1, 99))
+    .option("--network <mechanism>", "of a cluster: proxies (default), or namespaces (root)")
     .option("--keep-going", "do not stop at the first violation")
     .option("--out <dir>", "where runs are kept", "runs")
     .option("--json", "one JSON document on stdout, and nothing else")
@@ -93,7 +98,7 @@ export async function runAndReport(resolution: Resolution, options: ReportingOpt
   const runsDir = resolve(options.out);
   const say = options.quiet ? () => {} : (text: string) => process.stderr.write(`${text}\n`);
   const directory = createRunDirectory(options.out, scenario.store, scenario.seed, new Date());
-  for (const healed of await healLeftovers(runsDir))
+  for (const healed of [...(await healLeftovers(runsDir)), ...(await removeLeftNamespaces())])
     say(`healed what an earlier acked left behind: ${healed}`);
   const stop = new AbortController();
   const release = onInterruption(() => stop.abort());
@@ -134,10 +139,11 @@ export async function runAndReport(resolution: Resolution, options: ReportingOpt
 
 function introduction({ scenario, store }: Resolution, directory: RunDirectory): string {
   const faults = scenario.faults.length > 0 ? scenario.faults.join(" ") : "none";
-  const { seconds, exploreSeconds = 0, sweepSeconds = 0 } = scenario;
+  const { seconds, exploreSeconds = 0, sweepSeconds = 0, pair } = scenario;
   const more = [
     ...(exploreSeconds > 0 ? [`${exploreSeconds.toFixed(1)} s exploring`] : []),
     ...(sweepSeconds > 0 ? [`${sweepSeconds.toFixed(1)} s sweeping`] : []),
+    ...(pair ? [`${pair.seconds} s of partitions (${pair.store})`] : []),
   ];
   const time = [
     `${seconds.toFixed(more.length > 0 ? 1 : 0)} s${more.length > 0 ? " of live faults" : ""}`,

@@ -1,7 +1,7 @@
 /** `acked doctor`: what this machine can and cannot do, and what each missing thing costs. */
 import { accessSync, constants, existsSync } from "node:fs";
 import type { Command } from "commander";
-import { buildInterposer } from "../faults/index.ts";
+import { buildInterposer, networkUnavailable } from "../faults/index.ts";
 import { describeMachine, fileSystemOf, findCompiler, findProgram } from "../harness/machine.ts";
 import { bundledPostgresMissing } from "../stores/postgres/package.ts";
 import { buildServer } from "../stores/sqlite/build.ts";
@@ -29,8 +29,17 @@ export function register(program: Command): void {
         sharedMemory(),
         postgres(),
         await sqlite(),
-        program_("redis-server", "store redis and the comparison with it", "apt-get install redis-server"),
-        program_("etcd", "the tests of static programs under the broker", "apt-get install etcd-server"),
+        program_(
+          "redis-server",
+          "stores redis and redis-sentinel, and the comparison with it",
+          "apt-get install redis-server",
+        ),
+        program_(
+          "etcd",
+          "stores etcd and etcd-serializable, and the tests of static programs under the broker",
+          "apt-get install etcd-server",
+        ),
+        namespaces(),
         powerCut(),
         program_("git", "the commit is not named in results", "apt-get install git"),
       ];
@@ -111,6 +120,14 @@ async function sqlite(): Promise<Finding> {
   } catch (error) {
     return { name: "SQLite", ok: false, detail: (error as Error).message, cost };
   }
+}
+
+/** What `--network namespaces` needs. */
+function namespaces(): Finding {
+  const missing = networkUnavailable("namespaces");
+  const cost =
+    "no --network namespaces; clusters run on proxies all the same; root, and apt-get install iproute2";
+  return { name: "network namespaces", ok: !missing, detail: missing ?? "root and iproute2", cost };
 }
 
 /** What `acked explore --power-cut real` needs. */

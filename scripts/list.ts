@@ -1,6 +1,6 @@
 /** `acked list`: the stores, workloads, checks, formats and faults there are, from the registries, so that it cannot drift. */
 import type { Command } from "commander";
-import { faults } from "../faults/index.ts";
+import { clusterFaults, faults, memberFaults, networkFaults } from "../faults/index.ts";
 import { historyChecks } from "../harness/checkers/index.ts";
 import { historyFormats } from "../harness/history/formats/index.ts";
 import { detectMachine } from "../harness/machine.ts";
@@ -36,6 +36,9 @@ export function register(program: Command): void {
           `${fault.summary} (${fault.when}, by ${fault.mechanism}${why ? `; not here: ${why}` : ""})`,
         );
       }
+      console.log("\nfaults of clusters (--fault), beside those above of one node's process or disk");
+      for (const fault of [...networkFaults, ...memberFaults, ...clusterFaults])
+        line(fault.name, fault.summary);
     });
 }
 

@@ -136,7 +136,7 @@ async function replaySmaller(
   try {
     const smaller = await makePlanSmaller({
       ...{ scenario, finding, replayOf: replayLine, signal: stop.signal },
-      epochs: before.counts.epochs ?? 1,
+      epochs: before.counts.epochs ?? before.counts.cycles ?? 1,
       directory: runDirectoryAt(resolve(run)),
       runsDir: resolve(flags.out),
       budgetMs: seconds * 1000,
