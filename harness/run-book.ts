@@ -122,6 +122,11 @@ export class RunBook {
     this.checked(results);
   }
 
+  /** A member of a cluster ended, whatever ended it. */
+  memberEnded(): void {
+    this.#add("crashes");
+  }
+
   /** Adds up what was checked, and nothing else. */
   checked(results: readonly CheckResult[]): void {
     for (const result of results) this.#merge(result);

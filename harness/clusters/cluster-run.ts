@@ -25,7 +25,7 @@ import { type ClusterClientsOptions, clientName, loadClients, memberReaders } fr
 import { judgeRound } from "./cluster-judge.ts";
 import { ClusterNemesis, type StormLife } from "./cluster-nemesis.ts";
 import { LeaderWatch } from "./leader-watch.ts";
-import { type Member, Members } from "./members.ts";
+import { type Member, type MemberState, Members } from "./members.ts";
 import { checkNetwork } from "./network-check.ts";
 import type { ClusterPlan, RoundPlan, StormFaults } from "./storm.ts";
 import { Timeline } from "./timeline.ts";
@@ -87,6 +87,8 @@ class ClusterStage {
   #events: HistoryEvent[] = [];
   #nextIndex = 0;
   #failure: unknown;
+  /** From the end of forming to the begin of closing: what happens to members then is the run's doing. */
+  #formed = false;
   #rounds = 0;
   #longestRoundMs = 0;
   #deadlineMs = 0;
@@ -164,6 +166,7 @@ class ClusterStage {
     this.#networkFaults.push(...(await checkNetwork(this.#network, clients, this.#members.ports())));
     this.#checked = this.#network.traffic();
     await this.#members.form();
+    this.#formed = true;
     this.#watch.start();
     this.#deadlineMs = performance.now() + this.#resolution.scenario.seconds * 1000;
   }
@@ -174,8 +177,14 @@ class ClusterStage {
     return this.#rounds === 0 || this.#deadlineMs - performance.now() > this.#longestRoundMs * 1.1;
   }
 
-  state(member: string, state: Parameters<Timeline["state"]>[1]): void {
-    this.#timeline.state(member, state, this.#clock.now());
+  state(member: string, state: MemberState): void {
+    const before = this.#timeline.stateOf(member);
+    const now = this.#clock.now();
+    this.#timeline.state(member, state, now);
+    if (!this.#formed) return;
+    const wasUp = before?.state === "running" || before?.state === "paused";
+    if (state === "down" && wasUp) this.book.memberEnded();
+    if (state === "running" && before?.state === "starting") this.book.restarted((now - before.from) / 1e6);
   }
 
   refused(member: string, sentence: string): void {
@@ -394,6 +403,7 @@ class ClusterStage {
   }
 
   async close(): Promise<void> {
+    this.#formed = false;
     this.#watch.stop();
     await this.#members.close();
     this.#carried = this.#traffic();

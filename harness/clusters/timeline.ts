@@ -36,6 +36,11 @@ export class Timeline {
     this.#open.set(member, { state, from: now });
   }
 
+  /** What a member is now, and since when. */
+  stateOf(member: string): { readonly state: MemberState; readonly from: number } | undefined {
+    return this.#open.get(member);
+  }
+
   phase(phase: Phase["phase"], round: number, from: number, to: number): void {
     this.phases.push({ phase, round, from, to });
   }

@@ -221,7 +221,7 @@ const add: Perform = async (steps, { key, value }) => {
 };
 
 const readSet: Perform = async (steps, { key }) => {
-  const { rows } = await steps.decide("SELECT member FROM sets WHERE k = $1", [key]);
+  const { rows } = await steps.decide("SELECT member FROM sets WHERE k = $1 ORDER BY member", [key]);
   return { type: "ok", value: rows.map(([member]) => member) };
 };
 
