@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
@@ -7,7 +8,7 @@ export default defineConfig({
     globalSetup: ["scripts/vitest-setup.ts"],
     testTimeout: 30_000,
     hookTimeout: 60_000,
-    // Most whole runs wait for their store more than they compute; the default would leave one of two cores idle.
-    maxWorkers: "100%",
+    // Whole runs wait for their store as much as they compute: with a worker for each core, cores would be idle.
+    maxWorkers: Math.ceil(availableParallelism() * 1.5),
   },
 });

@@ -123,21 +123,6 @@ describe.skipIf(missing.get("postgres-replica"))("a run of a cluster", () => {
     },
     deadlineMs,
   );
-
-  test(
-    "finds a cluster that acknowledges before it has replicated, and says that it does not",
-    async () => {
-      const { store, workloads, faults } = {
-        store: "broken/acknowledges-before-replication",
-        workloads: ["set"],
-        faults: ["resurrect-leader"],
-      };
-      const results = await runOf({ store, workloads, faults });
-      expect(results.verdict).toBe(false);
-      expect(results.findings.map(({ kind }) => kind)).toContain("lost-acknowledged-write");
-    },
-    deadlineMs,
-  );
 });
 
 describe.skipIf(missing.get("redis-sentinel"))("Redis with Sentinel", () => {

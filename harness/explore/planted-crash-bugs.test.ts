@@ -149,7 +149,7 @@ describe.skipIf(!traceable)("and the opposite", () => {
   test.each(modes)("ramlog in mode %s shows nothing", { timeout: deadlineMs }, async (durability) => {
     const exploreUnder = await traced("ramlog", undefined, durability);
     for (const profile of ["ext4-ordered", "posix-strict"]) {
-      const { findings } = await exploreUnder(profile, { seconds: 4 });
+      const { findings } = await exploreUnder(profile, { seconds: 2 });
       expect(findings).toEqual([]);
     }
   });
