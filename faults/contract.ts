@@ -266,6 +266,8 @@ export interface MemberControl {
   keepDisk(): void;
   /** Puts the kept files back; false when none are kept. It must not be running. */
   oldDisk(): boolean;
+  /** Nothing is left of its files. It must not be running. */
+  emptyDisk(): void;
   /** What it had not synced is lost, as a file system's rules allow. It must not be running. Evidence, or why not. */
   losePower(parameters: FaultParameters): {
     readonly lost: boolean;

@@ -15,7 +15,7 @@ import { failover } from "./cluster/failover.ts";
 import { killAll } from "./cluster/kill-all.ts";
 import { powerLossAll } from "./cluster/power-loss-all.ts";
 import { resurrectLeader } from "./cluster/resurrect-leader.ts";
-import { oldDisk, replaceMember } from "./cluster/returning-disks.ts";
+import { emptyDisk, oldDisk, replaceMember } from "./cluster/returning-disks.ts";
 import type { ClusterFault, Fault, NetworkFault } from "./contract.ts";
 
 import { bitFlipWrite } from "./disk/bit-flip-write.ts";
@@ -159,6 +159,7 @@ export const clusterFaults: readonly ClusterFault[] = [
   replaceMember,
   resurrectLeader,
   oldDisk,
+  emptyDisk,
 ];
 
 /**

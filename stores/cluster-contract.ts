@@ -111,6 +111,8 @@ export interface Clustered {
   /** What each member has a port for; the first is where clients connect. */
   readonly purposes: readonly [string, ...string[]];
   promise(durability: Durability): ClusterPromise;
+  /** ms within which it serves again after every fault has healed and every member was started. Default 20,000. */
+  readonly healMs?: number;
   /** Processes of a member, in order of starting. Throws `ScenarioError` (with what to do) when it cannot run here. */
   launch(member: MemberSettings): Promise<readonly MemberLaunch[]>;
   /**

@@ -1,10 +1,10 @@
 /**
- * A member that comes back with another disk than it left with: an older copy of its own, or a new member in its place on
- * an empty one.
+ * A member that comes back with another disk than it left with: an older copy of its own, an empty one, or a new member in
+ * its place on an empty one.
  *
- * An old disk breaks what consensus is built on (a member that has forgotten what it had acknowledged), so a cluster may
- * lose acknowledged writes; it is put in only when asked for. A replaced member is admitted by the cluster itself, and
- * must cost nothing.
+ * An old or an empty disk breaks what consensus is built on (a member that has forgotten what it had acknowledged), so a
+ * cluster may lose acknowledged writes, or the member may refuse; they are put in only when asked for. A replaced member
+ * is admitted by the cluster itself, and must cost nothing.
  */
 import fc from "fast-check";
 import type { ClusterFault } from "../contract.ts";
@@ -31,6 +31,24 @@ export const oldDisk: ClusterFault = {
         if (member.oldDisk()) evidence = { member: member.name, returned: "with an older disk" };
         member.start();
       },
+    };
+  },
+};
+
+export const emptyDisk: ClusterFault = {
+  name: "empty-disk",
+  summary: "a member is killed, and comes back under its own name with nothing on its disk",
+  onlyWhenAsked: "a member that forgets what it acknowledged breaks what every consensus rests on",
+  unavailable: () => undefined,
+  parameters: () => fc.record(drawn()),
+  async inject(parameters, target) {
+    const member = target.member(chosenMember(parameters, target));
+    await member.kill();
+    member.emptyDisk();
+    const evidence = { member: member.name, returned: "with an empty disk" };
+    return {
+      fired: () => evidence,
+      heal: async () => member.start(),
     };
   },
 };

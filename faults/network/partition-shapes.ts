@@ -13,7 +13,7 @@ import type { DirectedLink, FaultParameters, NetworkFault, NetworkTarget } from 
 import { awayFrom, between, bridge, chosen, halves, majoritiesRing, oneWay, randomLinks } from "./shapes.ts";
 
 const pick = fc.nat(9_999);
-const durationMs = fc.integer({ min: 1500, max: 4000 });
+const durationMs = fc.integer({ min: 2000, max: 5000 });
 
 interface Shape {
   readonly name: string;

@@ -30,8 +30,8 @@ import { checkNetwork } from "./network-check.ts";
 import type { ClusterPlan, RoundPlan, StormFaults } from "./storm.ts";
 import { Timeline } from "./timeline.ts";
 
-/** ms after everything has healed by which the cluster must serve again. */
-const healDeadlineMs = 20_000;
+/** ms after everything has healed by which the cluster must serve again, unless it says otherwise itself. */
+const healMsUsual = 20_000;
 /** ms that opening requests and all reads at the end of a round may take. */
 const answerDeadlineMs = 15_000;
 
@@ -301,7 +301,8 @@ class ClusterStage {
     findings: Finding[],
     signal: AbortSignal,
   ): Promise<void> {
-    const deadline = performance.now() + healDeadlineMs;
+    const healMs = this.#resolution.store.clustered!.healMs ?? healMsUsual;
+    const deadline = performance.now() + healMs;
     const waiting = new Set(this.#resolution.workloads.map(({ name }) => name));
     let seen = this.#events.length;
     while (!signal.aborted) {
@@ -320,7 +321,7 @@ class ClusterStage {
     findings.push({
       kind: "did-not-heal",
       operations: [],
-      sentence: `round ${round}: ${healDeadlineMs / 1000} s after every fault had healed and every member was started, ${idle} (${this.#watch.describe()})${refusals}`,
+      sentence: `round ${round}: ${healMs / 1000} s after every fault had healed and every member was started, ${idle} (${this.#watch.describe()})${refusals}`,
     });
   }
 

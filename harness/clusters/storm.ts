@@ -59,7 +59,7 @@ const calmMs = 700;
 /** ms of a storm that a fault of the whole cluster has to itself: a failover takes its time. */
 const wholeStormMs = 5000;
 /** ms by which the last fault of the network has healed, whatever it had been dealt. */
-const networkEndsMs = 5200;
+const networkEndsMs = 6200;
 /** ms that a fault of the network lasts at least: long enough to be met by somebody, and to be noticed. */
 const networkMsLeast = 900;
 /** ms at which faults of one node begin; the network's begin before, so that they meet. */

@@ -14,7 +14,7 @@
  * What is not here: failover by itself, pg_rewind, cascades, archives, slots. `wal_keep_size` bounds how far a standby may
  * fall behind and still catch up.
  */
-import { readFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readFileSync } from "node:fs";
 import { copyFile, rm } from "node:fs/promises";
 import { connect as connectSocket } from "node:net";
 import { join } from "node:path";
@@ -93,7 +93,16 @@ function settingsOf(member: MemberSettings, { synchronousCommit }: PairOptions) 
 }
 
 async function launch(member: MemberSettings, options: PairOptions): Promise<readonly MemberLaunch[]> {
+  if (member.as === "again") await refuseToBeNew(member);
   return [{ ...(await launchServer(member, settingsOf(member, options))), purpose: sql }];
+}
+
+/** A member whose files are gone is no new server: Postgres is started on what there is, and says that it cannot be. */
+async function refuseToBeNew({ dir }: MemberSettings): Promise<void> {
+  const data = join(dir, "pgdata");
+  if (existsSync(data)) return;
+  mkdirSync(data, { mode: 0o700 });
+  copyFileSync(join((await postgresTemplate()).directory, "password"), join(dir, "password"));
 }
 
 /** Both begin as copies of the template, which is what a cold copy of a primary that never ran would be. */

@@ -87,6 +87,8 @@ async function form(members: readonly MemberSettings[], deadlineMs: number): Pro
 const clustered: Clustered = {
   members: { default: 3, least: 3, most: 7 },
   purposes: ["redis", "sentinel"],
+  // A sentinel that was paused for two seconds distrusts its clock (TILT) and does nothing for 30 s.
+  healMs: 45_000,
   promise,
   launch,
   start: "all",
