@@ -83,7 +83,7 @@ export {
   readTrace,
   type TraceFile,
 } from "./front-ends/trace-file.ts";
-export { type FaultLife, Nemesis } from "./nemesis.ts";
+export { type FaultLife, Nemesis, pause } from "./nemesis.ts";
 export { namespacesUnavailable } from "./network/iproute.ts";
 export { createNetwork, networkConditions, networkUnavailable } from "./network/mechanisms.ts";
 export { createNamespaceNetwork, removeLeftNamespaces } from "./network/namespaces.ts";

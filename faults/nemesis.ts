@@ -146,8 +146,8 @@ export class Nemesis {
   }
 }
 
-/** Waits; false when the signal aborted it. */
-function pause(ms: number, signal: AbortSignal): Promise<boolean> {
+/** Waits; resolves to false when the signal aborted it, at once when there is nothing to wait for. */
+export function pause(ms: number, signal: AbortSignal): Promise<boolean> {
   if (signal.aborted) return Promise.resolve(false);
   if (ms <= 0) return Promise.resolve(true);
   return new Promise((resolve) => {

@@ -15,6 +15,7 @@ import type {
   NetworkFault,
 } from "../../faults/contract.ts";
 import { linkName } from "../../faults/contract.ts";
+import { pause } from "../../faults/index.ts";
 import type { LeaderWatch } from "./leader-watch.ts";
 import type { Members } from "./members.ts";
 import type { RoundPlan, StormFaults, StormStep } from "./storm.ts";
@@ -251,20 +252,4 @@ export class ClusterNemesis {
 async function untilEnded(member: { running(): boolean }, deadlineMs: number): Promise<void> {
   const deadline = performance.now() + deadlineMs;
   while (member.running() && performance.now() < deadline) await pause(pollMs, new AbortController().signal);
-}
-
-/** Waits; false when the signal aborted it. */
-function pause(ms: number, signal: AbortSignal): Promise<boolean> {
-  if (signal.aborted) return Promise.resolve(false);
-  if (ms <= 0) return Promise.resolve(true);
-  return new Promise((resolve) => {
-    const finish = (whole: boolean) => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", onAbort);
-      resolve(whole);
-    };
-    const onAbort = () => finish(false);
-    const timer = setTimeout(() => finish(true), ms);
-    signal.addEventListener("abort", onAbort, { once: true });
-  });
 }

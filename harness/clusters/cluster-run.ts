@@ -9,7 +9,7 @@
 import { appendFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Network } from "../../faults/contract.ts";
-import { createNetwork } from "../../faults/index.ts";
+import { createNetwork, pause } from "../../faults/index.ts";
 import type { ClusterPromise } from "../../stores/cluster-contract.ts";
 import type { Finding } from "../checkers/contract.ts";
 import { type LoadClient, readBack, sendLoad, setUp } from "../clients/load.ts";
@@ -262,7 +262,7 @@ class ClusterStage {
       this.#timeline.phase("storm", round, from, healedAt);
       await this.#mend(lives);
       await this.#servesAgain(round, healedAt, findings, over.signal);
-      await sleep(plan.calmMs, over.signal);
+      await pause(plan.calmMs, over.signal);
       this.#timeline.phase("calm", round, healedAt, this.#clock.now());
       if (this.#failure) throw this.#failure;
       return lives;
@@ -312,7 +312,7 @@ class ClusterStage {
       seen = this.#events.length;
       if (waiting.size === 0 && this.#watch.settled()) return;
       if (performance.now() > deadline) break;
-      await sleep(50, signal);
+      await pause(50, signal);
     }
     if (signal.aborted) return;
     const refusals = this.#refusals.map(({ sentence }) => `; ${sentence}`).join("");
@@ -474,17 +474,4 @@ function together(rounds: readonly ClusterMeasured[]): ClusterMeasured {
     splitBrain: rounds.flatMap(({ splitBrain }) => splitBrain),
     observed: rounds.flatMap(({ observed }) => observed),
   };
-}
-
-function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => {
-    const finish = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", finish);
-      resolve();
-    };
-    const timer = setTimeout(finish, ms);
-    signal.addEventListener("abort", finish, { once: true });
-  });
 }
