@@ -3,9 +3,10 @@
  * explored, how many states the profile allows there, how many different ones were met, recovered and judged, and what
  * was left out and why. Nothing is estimated; what cannot be counted is `null` and says so.
  *
- * Two workers count apart: each sees every crash point of the trace and recovers its own share of the states, so that crash
- * points and possible states are the same in both, and the rest adds up. Crash points are those of the trace in every
- * scene; at those of "power loss during recovery" every recovery was interrupted at each of its own.
+ * Two workers count apart: each sees every crash point of the trace and explores those that fall to it, so that the number
+ * of crash points is the same in both, and the rest adds up; but a state that both recovered is one state. Crash points
+ * are those of the trace in every scene; at those of "power loss during recovery" every recovery was interrupted at each of
+ * its own.
  */
 import type { ExploredScene } from "../results.ts";
 
@@ -54,7 +55,8 @@ export class SceneTally {
   /** @param count null: not countable. */
   leaveOut(why: string, count: number | null): void {
     if (count === 0) return;
-    this.#leftOut.set(why, addCounts(this.#leftOut.get(why) ?? 0, count));
+    const before = this.#leftOut.get(why);
+    this.#leftOut.set(why, before === undefined ? count : addCounts(before, count));
   }
 
   result(): ExploredScene {
@@ -71,25 +73,48 @@ export class SceneTally {
   }
 }
 
-/** One set of scenes from those of all workers. */
-export function mergeScenes(shares: readonly (readonly ExploredScene[])[]): ExploredScene[] {
+/** What one worker counted, and the states that it recovered, by the scene in which it met them first. */
+export interface CountedShare {
+  readonly scenes: readonly ExploredScene[];
+  readonly identities: ReadonlyMap<SceneName, readonly number[]>;
+}
+
+/**
+ * One set of scenes from those of all workers. A state that an earlier one of them recovered, too, is taken off the counts
+ * of the later one's scene; that both judged it, each at crash points of its own, stays counted.
+ */
+export function mergeScenes(shares: readonly CountedShare[]): ExploredScene[] {
+  const seen = new Set<number>();
+  const counted = shares.map((share) => {
+    const own = share.scenes.map((scene) => withoutSeen(scene, share, seen));
+    for (const states of share.identities.values()) for (const state of states) seen.add(state);
+    return own;
+  });
   const scenes: ExploredScene[] = [];
   for (const name of order) {
-    const same = shares.flatMap((share) => share.filter((scene) => scene.name === name));
+    const same = counted.flatMap((share) => share.filter((scene) => scene.name === name));
     if (same.length > 0) scenes.push(same.reduce(merged));
   }
   return scenes;
 }
 
+function withoutSeen(
+  scene: ExploredScene,
+  { identities }: CountedShare,
+  seen: ReadonlySet<number>,
+): ExploredScene {
+  let again = 0;
+  for (const state of identities.get(scene.name as SceneName) ?? []) if (seen.has(state)) again++;
+  return { ...scene, distinct: scene.distinct - again, recovered: scene.recovered - again };
+}
+
 function merged(a: ExploredScene, b: ExploredScene): ExploredScene {
-  // The recoveries that are interrupted, and the crashes after which reads are served, are shared out like states.
-  const ownStates = a.name === sceneNames.during || a.name === sceneNames.served;
   return {
     name: a.name,
     crashPoints: Math.max(a.crashPoints, b.crashPoints),
-    // A crash point of the trace is explored when every worker has explored its share of it.
-    crashPointsExplored: Math.min(a.crashPointsExplored, b.crashPointsExplored),
-    statesPossible: (ownStates ? addCounts : larger)(a.statesPossible, b.statesPossible),
+    // Every crash point falls to one worker.
+    crashPointsExplored: a.crashPointsExplored + b.crashPointsExplored,
+    statesPossible: addCounts(a.statesPossible, b.statesPossible),
     distinct: a.distinct + b.distinct,
     recovered: a.recovered + b.recovered,
     judged: a.judged + b.judged,
@@ -98,21 +123,12 @@ function merged(a: ExploredScene, b: ExploredScene): ExploredScene {
 }
 
 function mergedLeftOut(a: ExploredScene["leftOut"], b: ExploredScene["leftOut"]): ExploredScene["leftOut"] {
-  const reasons = new Set([...a, ...b].map(({ why }) => why));
-  return [...reasons].map((why) => {
-    const counts = [a, b].map(
-      (side) => side.find((one) => one.why === why)?.count ?? (has(side, why) ? null : 0),
-    );
-    return { why, count: larger(counts[0]!, counts[1]!) };
-  });
-}
-
-function has(side: ExploredScene["leftOut"], why: string): boolean {
-  return side.some((one) => one.why === why);
-}
-
-function larger(a: number | null, b: number | null): number | null {
-  return a === null || b === null ? null : Math.max(a, b);
+  const counts = new Map<string, number | null>();
+  for (const { why, count } of [...a, ...b]) {
+    const before = counts.get(why);
+    counts.set(why, before === undefined ? count : addCounts(before, count));
+  }
+  return [...counts].map(([why, count]) => ({ why, count }));
 }
 
 function addCounts(a: number | null, b: number | null): number | null {

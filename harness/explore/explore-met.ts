@@ -50,6 +50,7 @@ export class MetStates {
   readonly #met = new Map<number, Met>();
   readonly #running = new Set<Promise<void>>();
   readonly #unknown = new Set<string>();
+  readonly #identities = new Map<SceneName, number[]>();
   #callsKept = 0;
   #failure: unknown;
   #loss: Loss = nothingLost;
@@ -61,6 +62,11 @@ export class MetStates {
   /** Why something could not be decided, one sentence each. */
   get unknown(): readonly string[] {
     return [...this.#unknown];
+  }
+
+  /** The states that were recovered, by the scene in which they were met. */
+  get identities(): ReadonlyMap<SceneName, readonly number[]> {
+    return this.#identities;
   }
 
   /** The greatest permitted loss that was seen. */
@@ -206,6 +212,9 @@ export class MetStates {
     met.calls = calls;
     tally.recovered++;
     shared.countRecovered();
+    const same = this.#identities.get(tally.name);
+    if (same) same.push(state.identity);
+    else this.#identities.set(tally.name, [state.identity]);
     const { first, second } = recoveries;
     if (first.recovered && second) {
       if (!recoveries.secondKnown) {

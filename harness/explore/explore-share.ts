@@ -1,6 +1,10 @@
 /**
- * One worker's share of an exploration: it follows the trace event by event, enumerates the crash states at every crash
- * point, recovers and judges those whose hash falls to it, scene by scene.
+ * One worker's share of an exploration: it follows the trace event by event, enumerates the crash states at the crash
+ * points that fall to it, recovers and judges them, scene by scene.
+ *
+ * Workers take turns in *stretches* of the trace. Every crash point belongs to one of them, which judges all its states
+ * there: what is enumerated, judged and remembered at one crash point helps at the next, and is not done twice. A state
+ * that can occur in stretches of both is recovered by both, each for its own crash points, and counted once (coverage.ts).
  *
  * A *crash point* is an event after which the disk may hold something else than before it. The states of a crash point
  * are judged there, and again at every acknowledgement until the next one: the disk is the same, and more is owed.
@@ -17,7 +21,7 @@ import { type Loss, StateJudge } from "./judge/judge-state.ts";
 import type { Recovered, RecoveredValues } from "./judge/judge-state-values.ts";
 import type { Obligations } from "./judge/obligations.ts";
 import type { Followed, StateRecoverer } from "./recover/explore-recovery.ts";
-import { type CrashState, liveIdentity, lowOf } from "./states/crash-state.ts";
+import { type CrashState, liveIdentity } from "./states/crash-state.ts";
 import { type CrashPoint, CrashStates, defaultEffort, type Effort } from "./states/enumerate.ts";
 import { profileByName } from "./states/profiles/index.ts";
 import type { Profile } from "./states/profiles/profile.ts";
@@ -36,7 +40,7 @@ export interface ShareOptions {
   readonly budgetMs: number;
   readonly statesMax: number;
   readonly stopAtFirst: boolean;
-  /** This worker's place among how many. */
+  /** This worker's place among how many; what falls to it depends on these two and the trace alone. */
   readonly worker: number;
   readonly workers: number;
   readonly shared: SharedState;
@@ -64,6 +68,8 @@ export interface Share {
   /** Single keys really judged, and different recoveries seen. */
   readonly keysJudged: number;
   readonly differentRecoveries: number;
+  /** The states that were recovered, by the scene in which they were met first: two workers may have met the same. */
+  readonly identities: ReadonlyMap<SceneName, readonly number[]>;
   /** ms until every prefix of every crash point had been explored; absent when the time did not reach so far. */
   readonly prefixesMs?: number;
 }
@@ -90,6 +96,13 @@ const glancedPart = 0.15;
 const glancedStride = 64;
 /** Of a long run so many places in all; every crash point has some events. */
 const glancesAtMost = 64;
+/**
+ * How often each worker has a turn, and how many events it lasts at least. States live on for a few crash points, so that
+ * some are met on both sides of a border: few borders; but when the time is over early, both shall have been everywhere,
+ * and neither be waited for long.
+ */
+const turns = 8;
+const stretchAtLeast = 64;
 
 /** What finds most at least cost, everywhere before anything else: nothing, everything, and every prefix. */
 const easy: Effort = { exhaustive: 16, single: 0, random: 0, tears: 0 };
@@ -100,8 +113,11 @@ export function exploreShare(options: ShareOptions): Promise<Share> {
 
 /** What happens at the places of a trace. */
 interface Follower {
-  /** False when the time was over before the crash point had been explored. */
-  crashPoint(model: DiskModel, event: number): Promise<boolean>;
+  /**
+   * @param number of the crash point in the trace, from 0: what is sampled by it is the same for any number of workers.
+   * @returns false when the time was over before the crash point had been explored.
+   */
+  crashPoint(model: DiskModel, event: number, number: number): Promise<boolean>;
   acknowledged(event: number): void;
 }
 
@@ -117,9 +133,13 @@ class Exploration {
   readonly #processCrash: StateJudge;
   /** By event: something was acknowledged at it. */
   readonly #acknowledgements: Uint8Array;
+  /** Events that one worker takes at a time. */
+  readonly #stretch: number;
   /** By state: what power loss during its recovery leaves; and the event up to which that was explored. */
   readonly #interrupted = new Map<Met, readonly Interrupted[]>();
   #interruptedUntil = 0;
+  /** Crash points that fall to this worker. */
+  #ownCrashPoints = 0;
   /** Crash points, by event, after which a restart was followed, and at which recoveries were interrupted. */
   readonly #servedAt = new Set<number>();
   readonly #interruptedAt = new Set<number>();
@@ -142,7 +162,9 @@ class Exploration {
       : new StateJudge({ ...common, crash: "processCrash" });
     const twice = this.#tally(sceneNames.twice);
     this.#states = new MetStates({ recoverer, values, shared, worker, book: this.#book, twice });
-    this.#acknowledgements = new Uint8Array(files.trace.events.length);
+    const { length } = files.trace.events;
+    this.#acknowledgements = new Uint8Array(length);
+    this.#stretch = Math.max(stretchAtLeast, Math.ceil(length / (turns * options.workers)));
     for (const { acknowledgedAt } of obligations.operations) {
       if (Number.isFinite(acknowledgedAt)) this.#acknowledgements[acknowledgedAt] = 1;
     }
@@ -168,7 +190,7 @@ class Exploration {
     await this.#losePower(easy, this.#endsAt);
     await this.#states.settled(0);
     const prefixesMs = performance.now() - this.#startedAt;
-    const { crashPoints, crashPointsExplored } = this.#tally(sceneNames.powerLoss);
+    const whole = this.#tally(sceneNames.powerLoss).crashPointsExplored === this.#ownCrashPoints;
     if (!inProcess) {
       await this.#sampleRestarts(servedPart);
       this.#sayWhatWasSampled();
@@ -190,7 +212,8 @@ class Exploration {
         0,
       ),
       differentRecoveries: this.#options.values.size,
-      ...(crashPointsExplored === crashPoints ? { prefixesMs } : {}),
+      identities: this.#states.identities,
+      ...(whole ? { prefixesMs } : {}),
     };
   }
 
@@ -209,16 +232,14 @@ class Exploration {
     const pass = effort === easy ? everyCrashPoint : "beyond prefixes, crash points";
     // Their recoveries are interrupted later.
     const first = this.#options.recoverer.inProcess && (effort === easy || stride > 1);
-    let number = 0;
     await this.#follow(tally, stride > 1 ? sampledCrashPoint : pass, endsAt, {
-      crashPoint: async (model, event) => {
+      crashPoint: async (model, event, number) => {
         present = [];
-        if (++number % stride !== 0) return true;
+        if ((number + 1) % stride !== 0) return true;
         const { possible, states, leftOut } = this.#statesOf(model, effort);
         if (stride === 1 && effort === easy) tally.possible(possible);
         else if (stride === 1) for (const { why, count } of leftOut) tally.leaveOut(why, count);
         for (const state of stride > 1 ? spread(states, statesOfSample) : states) {
-          if (!this.#isMine(state.low)) continue;
           if (this.#over(endsAt)) return false;
           const met = await this.#states.meet(state, event, tally, first);
           present.push({ met, state });
@@ -262,20 +283,17 @@ class Exploration {
         });
       }
     };
-    let number = 0;
     await this.#follow(tally, stride > 1 ? sampledCrashPoint : everyCrashPoint, endsAt, {
-      crashPoint: async (model, event) => {
+      crashPoint: async (model, event, number) => {
         present = [];
-        if (number++ % stride !== 0 || this.#servedAt.has(event)) return true;
+        if (number % stride !== 0 || this.#servedAt.has(event)) return true;
         for (const inFlight of ["happened", "not-happened"] as const) {
           const live = model.fork(inFlight);
           // Without calls in flight both are the same.
           if (inFlight === "not-happened" && live.revision === model.revision) continue;
-          // Whoever has the power loss that leaves the same files has recovered them already.
-          const identity = liveIdentity(live);
-          if (!this.#isMine(lowOf(identity))) continue;
           if (this.#over(endsAt)) return false;
-          const followed = await this.#states.followLive(live, identity, event);
+          // The power loss that leaves the same files was met at this crash point, and has been recovered.
+          const followed = await this.#states.followLive(live, liveIdentity(live), event);
           if (this.#unfollowed(followed, tally)) continue;
           const restarted = followed.recovery;
           const path: StatePath = {
@@ -337,15 +355,13 @@ class Exploration {
       }
     };
     const from = stride > 1 ? 0 : this.#interruptedUntil;
-    let number = 0;
     tally.crashPoints = this.#tally(sceneNames.powerLoss).crashPoints;
     const follower: Follower = {
-      crashPoint: async (model, event) => {
+      crashPoint: async (model, event, number) => {
         present = [];
-        if (number++ % stride !== 0) return true;
+        if (number % stride !== 0) return true;
         const { states } = this.#statesOf(model, easy);
         for (const state of stride > 1 ? spread(states, statesOfSample) : states) {
-          if (!this.#isMine(state.low)) continue;
           if (this.#over(endsAt)) return false;
           const met = await this.#states.meet(state, event, tally);
           let interrupted = explored.get(met);
@@ -437,7 +453,8 @@ class Exploration {
   }
 
   /**
-   * Feeds the trace to a disk model and stops at its crash points and acknowledgements.
+   * Feeds the trace to a disk model and stops at the crash points that fall to this worker, and at the acknowledgements
+   * between them and the next ones.
    *
    * @param from the first event whose crash point is still to be explored.
    */
@@ -455,20 +472,30 @@ class Exploration {
     const counted = what === everyCrashPoint;
     tally.caughtUp(what);
     let cut = 0;
+    let own = false;
+    let number = -1;
+    let ownCrashPoints = 0;
     for (const event of events) {
       model.feed(event);
       const isCrashPoint = model.revision !== revision;
       revision = model.revision;
+      if (isCrashPoint) {
+        number++;
+        own = this.#owns(event.index);
+        if (own) ownCrashPoints++;
+      }
       if (event.index < from) continue;
       if (isCrashPoint && counted) tally.crashPoints++;
+      if (!own) continue;
       if (cut > 0 || this.#over(endsAt)) {
         if (isCrashPoint) cut++;
       } else if (isCrashPoint) {
-        if (!(await follower.crashPoint(model, event.index))) cut++;
+        if (!(await follower.crashPoint(model, event.index, number))) cut++;
         else if (counted) tally.crashPointsExplored++;
         this.#report(tally.name, event.index / events.length);
       } else if (this.#acknowledgements[event.index]) follower.acknowledged(event.index);
     }
+    this.#ownCrashPoints = ownCrashPoints;
     if (what !== sampledCrashPoint) tally.leaveOut(`${what}: ${this.#whyOver()}`, cut);
     for (const fault of model.faults) this.#faults.add(fault);
   }
@@ -483,10 +510,10 @@ class Exploration {
     return states.now();
   }
 
-  /** @param low of a state's hash. */
-  #isMine(low: number): boolean {
+  /** The crash point after this event falls to this worker, and so do the acknowledgements until the next one. */
+  #owns(event: number): boolean {
     const { worker, workers } = this.#options;
-    return workers === 1 || low % workers === worker;
+    return Math.floor(event / this.#stretch) % workers === worker;
   }
 
   #over(endsAt: number): boolean {

@@ -9,8 +9,8 @@
  * every crash point at which they can occur, and equal files that first recoveries leave are recovered a second time once.
  * The order depends on the seed alone; how far it gets depends on the time.
  *
- * A store with `recoverable` is recovered in this program, by two worker threads (explore-worker.ts) that enumerate the
- * same states and take those whose hash falls to them; any other store is started as a process on a real directory
+ * A store with `recoverable` is recovered in this program, by two worker threads (explore-worker.ts) that take turns in
+ * stretches of the trace; any other store is started as a process on a real directory
  * (recover-process.ts), for whom a spread sample of the crash points comes first, since the time rarely is enough for all.
  *
  * Not covered: states outside the profile, damage at rest, several nodes. What was left out is counted (coverage.ts).
@@ -238,6 +238,7 @@ function hungShare(profile: string, event: number, deadlineMs: number): Share {
     loss: nothingLost,
     keysJudged: 0,
     differentRecoveries: 0,
+    identities: new Map(),
   };
 }
 
@@ -251,7 +252,7 @@ function conclude(
   const { record, trace, history } = files;
   const workloads = findWorkloads(record.workloads);
   const counts = runCounts(trace.events, history, { ...record, workloads });
-  const scenes = mergeScenes(shares.map((share) => share.scenes));
+  const scenes = mergeScenes(shares);
   const findings = mergeFindings(shares.map((share) => share.findings));
   const lacking = [...new Set([...lacksOf(files), ...shares.flatMap((share) => share.lacks)])];
   const warning = whyNoViolation(options, lacking, findings.length);

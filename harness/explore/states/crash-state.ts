@@ -413,11 +413,6 @@ function identityOf(high: number, low: number): number {
   return (high & 0x1fffff) * 0x100000000 + low;
 }
 
-/** The part of an identity by which states are shared out among workers: `CrashState.low`. */
-export function lowOf(identity: number): number {
-  return identity % 0x100000000;
-}
-
 /** The disk as the page cache shows it: what a restart after a process crash finds. */
 export function liveImage(model: DiskModel): DiskImage {
   return imageWith(model, model.names.live, (id) => model.file(id).live);

@@ -1,7 +1,7 @@
 /**
  * The crash states of one crash point, each once: all of them while they are few (about ten pending operations), a
- * stated sample of them otherwise. The sequence depends on the trace, the profile, the seed and the effort only, so
- * that several workers can follow the same one and each take the states whose hash falls to it.
+ * stated sample of them otherwise. The sequence depends on the trace, the profile, the seed and the effort only: not on
+ * who asks, nor on the crash points that were asked about before.
  *
  * In this order, so that what is found easily is found first:
  * 1. *prefixes*: the first k pending operations are on the disk, k = 0, 1, 2 …
