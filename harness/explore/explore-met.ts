@@ -194,10 +194,10 @@ export class MetStates {
     keepCalls: boolean,
   ): Promise<void> {
     const { recoverer, shared, twice } = this.#options;
-    const { image } = state;
+    const { image, identity } = state;
     let recoveries: TwoRecoveries;
     try {
-      recoveries = await this.watched(event, () => recoverer.recoverTwice(image, keepCalls));
+      recoveries = await this.watched(event, () => recoverer.recoverTwice(image, keepCalls, identity));
     } catch (error) {
       if (!(error instanceof UndecidedRecovery)) throw error;
       // It is judged nowhere: whoever waits for it waits in vain.

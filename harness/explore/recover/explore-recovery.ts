@@ -39,9 +39,10 @@ export interface StateRecoverer {
   readonly inProcess: boolean;
   /**
    * @param keepCalls the disk calls of the first recovery are wanted, if they can be had.
+   * @param identity of the state (`CrashState.identity`), where it is known: equal files need not be recovered again.
    * @throws UndecidedRecovery; any error of ours; nothing the store does is thrown.
    */
-  recoverTwice(image: DiskImage, keepCalls?: boolean): Promise<TwoRecoveries>;
+  recoverTwice(image: DiskImage, keepCalls?: boolean, identity?: number): Promise<TwoRecoveries>;
   /**
    * Recovers once, with every disk call followed.
    *
@@ -85,8 +86,12 @@ export async function inProcess(
       return { refused: sentenceOf(error) };
     }
   };
-  // What the first recoveries leave is often the same, and equal files are recovered once.
-  const again = new Map<number, Recovery>();
+  // Second recoveries, by the files that they found. What first recoveries leave is often the same, and it is also what
+  // power loss at the end of one leaves: equal files are recovered once. A recovery sees names and contents only (not what
+  // is pending, nor what is durable), and the simulated machine has no clock and no chance, so that it would show the same
+  // and leave the same. First recoveries are not kept here: every second one is really made once, even where the first
+  // one leaves all as it found it.
+  const known = new Map<number, Known>();
   return {
     lanes: 1,
     inProcess: true,
@@ -94,20 +99,32 @@ export async function inProcess(
       const disk = new ModelledDisk(start, crashPoint);
       return { recovery: await recover(disk), model: disk.model };
     },
-    recoverTwice: async (image, keepCalls) => {
+    recoverTwice: async (image, keepCalls, identity) => {
+      const before = keepCalls || identity === undefined ? undefined : known.get(identity);
+      if (before?.left !== undefined) {
+        const after = known.get(before.left);
+        if (after) return { first: before.recovery, second: after.recovery, secondKnown: true };
+      }
       const kept: { readonly calls?: DiskCall[] } = keepCalls ? { calls: [] } : {};
       const disk = new ModelledDisk(image, undefined, kept.calls);
       const first = await recover(disk);
       if (first.refused !== undefined) return { first, ...kept };
       const left = liveIdentity(disk.model);
-      const known = again.get(left);
-      if (known) return { first, second: known, secondKnown: true, ...kept };
-      // What is pending and what is durable makes no difference to who reads.
-      const second = await recover(new ModelledDisk(disk.model));
-      again.set(left, second);
+      const after = known.get(left);
+      if (after) return { first, second: after.recovery, secondKnown: true, ...kept };
+      const again = new ModelledDisk(disk.model);
+      const second = await recover(again);
+      const leftAgain = second.refused === undefined ? liveIdentity(again.model) : undefined;
+      known.set(left, { recovery: second, left: leftAgain });
       return { first, second, ...kept };
     },
   };
+}
+
+/** What came of recovering some files, and the identity of what it left, unless it refused. */
+interface Known {
+  readonly recovery: Recovery;
+  readonly left: number | undefined;
 }
 
 function sentenceOf(error: unknown): string {
