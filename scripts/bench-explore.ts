@@ -1,7 +1,8 @@
 /**
  * `acked bench explore`: how fast crash states are explored. Each store is traced under load once, its crash states are
  * explored, and the different states that were recovered, recovered a second time and judged are counted per second,
- * with the time after which every prefix of every crash point had been explored.
+ * with the time after which every prefix of every crash point had been explored. Threads are started before: loading their
+ * programs is not in the time, reading the trace and compiling what gets hot is.
  *
  * The figures hold for the machine they are printed with. The calibration, a fixed loop on one thread in the same run,
  * is there to compare machines by, roughly.
@@ -10,7 +11,7 @@ import { rmSync } from "node:fs";
 import { resolve } from "node:path";
 import type { Command } from "commander";
 import { calibrate } from "../harness/explore/calibration.ts";
-import { explore } from "../harness/explore/explore.ts";
+import { explore, threadsFor } from "../harness/explore/explore.ts";
 import { tracedRun } from "../harness/explore/traced/traced-run.ts";
 import { describeMachine } from "../harness/machine.ts";
 import type { ExplorationResults } from "../harness/results.ts";
@@ -124,18 +125,26 @@ async function measure(name: string, flags: Flags, runSeed: number, signal: Abor
   const directory = createRunDirectory(flags.out, `bench-explore-${store.name}`, runSeed, new Date());
   writeJson(directory.scenarioFile, scenario);
   const runsDir = resolve(flags.out);
-  tell("tracing a run under load");
-  await tracedRun({ resolution, directory, runsDir, operations: flags.operations, loadMs, signal });
-  tell("exploring its crash states");
-  const explored = await explore({
-    runDir: directory.path,
-    store,
-    profile: flags.profile,
-    seed: runSeed,
-    seconds: flags.seconds,
-    runsDir,
-    signal,
-  });
+  // They load their programs while there is nothing to explore yet, as those of a run do while it is checked.
+  const threads = threadsFor(store);
+  let explored: ExplorationResults;
+  try {
+    tell("tracing a run under load");
+    await tracedRun({ resolution, directory, runsDir, operations: flags.operations, loadMs, signal });
+    tell("exploring its crash states");
+    explored = await explore({
+      runDir: directory.path,
+      store,
+      profile: flags.profile,
+      seed: runSeed,
+      seconds: flags.seconds,
+      runsDir,
+      threads,
+      signal,
+    });
+  } finally {
+    await threads?.close();
+  }
   if (explored.verdict === false) tell(`found something: see ${directory.path}`);
   else rmSync(directory.path, { recursive: true, force: true });
   return measuredOf(name, scenario.durability.mode, explored);

@@ -1,4 +1,7 @@
-/** One thread of an exploration: loads the run and the store's recovery, explores its share, and reports. */
+/**
+ * One thread of explorations (explore-threads.ts): loads the store's recovery, then for each message loads a run, explores a
+ * share of it, and reports.
+ */
 import { setFlagsFromString } from "node:v8";
 import { parentPort, workerData } from "node:worker_threads";
 import type { Recoverable, StorePromise } from "../../stores/contract.ts";
@@ -8,7 +11,13 @@ import { SharedState } from "./explore-shared.ts";
 import { inProcess } from "./recover/explore-recovery.ts";
 import { readTracedRun } from "./traced/traced-run-files.ts";
 
-export interface WorkerData
+/** What the thread is started with: a module that it will need. */
+export interface WorkerData {
+  readonly module: string;
+}
+
+/** A share to explore. */
+export interface ShareTask
   extends Pick<
     ExploreFilesOptions,
     "profile" | "seed" | "budgetMs" | "statesMax" | "stopAtFirst" | "worker" | "workers"
@@ -37,14 +46,17 @@ setFlagsFromString("--max-inlined-bytecode-size-cumulative=300");
 if (parentPort) {
   const port = parentPort;
   const post = (message: WorkerMessage) => port.postMessage(message);
-  const { runDir, memory, recoverable, promise, ...options } = workerData as WorkerData;
-  const share = await exploreFiles({
-    ...options,
-    promise,
-    files: readTracedRun(runDir),
-    shared: new SharedState(memory),
-    recovererOf: (values, durability) => inProcess(recoverable, durability, values),
-    onProgress: (progress) => post({ type: "progress", progress }),
+  port.on("message", async ({ runDir, memory, recoverable, promise, ...options }: ShareTask) => {
+    const share = await exploreFiles({
+      ...options,
+      promise,
+      files: readTracedRun(runDir),
+      shared: new SharedState(memory),
+      recovererOf: (values, durability) => inProcess(recoverable, durability, values),
+      onProgress: (progress) => post({ type: "progress", progress }),
+    });
+    post({ type: "share", share });
   });
-  post({ type: "share", share });
+  // One that cannot be loaded is told when it is asked for.
+  await import((workerData as WorkerData).module).catch(() => undefined);
 }

@@ -9,7 +9,7 @@ import { childProgram } from "../package-root.ts";
 import { runDirectoryAt, writeJson } from "../run-directory.ts";
 import { resolveScenario } from "../scenario.ts";
 import { calibrate } from "./calibration.ts";
-import { type ExploreOptions, explore } from "./explore.ts";
+import { type ExploreOptions, explore, threadsFor } from "./explore.ts";
 import { tracedRun } from "./traced/traced-run.ts";
 import { readTraceRecord, type TraceRecord } from "./traced/traced-run-files.ts";
 
@@ -104,10 +104,38 @@ describe.skipIf(!findCompiler())("exploring a traced run (needs a C compiler)", 
       ...ramlog,
       recoverable: { module: childProgram("harness/explore/fixtures/never-recovers.js"), options: {} },
     };
-    const results = await explored({ store: hanging, recoveryDeadlineMs: 400 });
-    expect(results.findings.map(({ kind }) => kind)).toEqual(["did-not-recover"]);
-    expect(results.findings[0]!.sentence).toContain("had not ended after 0.4 s");
-    expect(results.verdict).toBe(false);
+    const threads = threadsFor(hanging);
+    try {
+      // Who comes after a thread that was ended gets a new one.
+      for (let time = 0; time < 2; time++) {
+        const results = await explored({ store: hanging, threads, recoveryDeadlineMs: 400 });
+        expect(results.findings.map(({ kind }) => kind)).toEqual(["did-not-recover"]);
+        expect(results.findings[0]!.sentence).toContain("had not ended after 0.4 s");
+        expect(results.verdict).toBe(false);
+      }
+    } finally {
+      await threads?.close();
+    }
+  });
+
+  test("what threads have explored before changes nothing", { timeout: 60_000 }, async () => {
+    const threads = threadsFor(ramlog);
+    try {
+      // With few states: it is soon over.
+      const soon = { threads, profile: "synchronous", seconds: 60 };
+      const [first, second] = [await explored(soon), await explored(soon)];
+      expect(first.scenes[0]!.crashPointsExplored).toBe(first.scenes[0]!.crashPoints);
+      expect(second.scenes).toEqual(first.scenes);
+      expect(second.findings).toEqual(first.findings);
+    } finally {
+      await threads?.close();
+    }
+  });
+
+  test("a recovery that cannot be loaded is an error of the adapter, and is told", async () => {
+    const module = childProgram("harness/explore/fixtures/is-not-there.js");
+    const store: Store = { ...ramlog, recoverable: { module, options: {} } };
+    await expect(explored({ store })).rejects.toThrow("is-not-there");
   });
 
   test("findings under posix-strict are warnings for a store that claims no more than its file system does", async () => {

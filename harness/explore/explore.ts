@@ -15,18 +15,16 @@
  *
  * Not covered: states outside the profile, damage at rest, several nodes. What was left out is counted (coverage.ts).
  */
-import { Worker } from "node:worker_threads";
 import type { Store } from "../../stores/contract.ts";
 import { findWorkloads } from "../../workloads/index.ts";
 import type { Verdict } from "../checkers/contract.ts";
-import { childProgram } from "../package-root.ts";
 import type { CrashStateFinding, ExplorationResults, ExploredScene } from "../results.ts";
 import { mergeScenes, sceneNames } from "./coverage.ts";
 import { exploreFiles } from "./explore-files.ts";
 import { mergeFindings } from "./explore-findings.ts";
 import type { Share, ShareProgress } from "./explore-share.ts";
 import { SharedState } from "./explore-shared.ts";
-import type { WorkerData, WorkerMessage } from "./explore-worker.ts";
+import { ExploringThreads, type ShareEnd, workersAtOnce } from "./explore-threads.ts";
 import { nothingLost } from "./judge/judge-state.ts";
 import { placeOperations } from "./judge/obligations.ts";
 import { ProcessRecovery } from "./recover/recover-process.ts";
@@ -55,6 +53,8 @@ export interface ExploreOptions {
   readonly runsDir: string;
   /** A recovery in process that takes longer hangs, ms. Default 10,000. */
   readonly recoveryDeadlineMs?: number;
+  /** For a store that is recovered in this program: its threads, started earlier. Otherwise they are started, and ended. */
+  readonly threads?: ExploringThreads | undefined;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: ExploreProgress) => void;
 }
@@ -69,12 +69,7 @@ export interface ExploreProgress {
   readonly findings: number;
 }
 
-/** Two cores are what a developer's machine and CI have at least. */
-const workersAtOnce = 2;
 const recoveryDeadlineMs = 10_000;
-/** MiB. Every recovery leaves a few hundred KiB of garbage that dies at once: few, large scavenges cost least. */
-const resourceLimits = { maxYoungGenerationSizeMb: 192 };
-const pollMs = 100;
 
 /**
  * Explores, and never throws for what the store does.
@@ -83,16 +78,28 @@ const pollMs = 100;
  */
 export async function explore(options: ExploreOptions): Promise<ExplorationResults> {
   profileByName(options.profile);
-  const files = readTracedRun(options.runDir);
-  const startedAt = performance.now();
-  const shares = await sharesOf(options, files);
-  return conclude(options, files, shares, performance.now() - startedAt);
+  // They load their programs while the run is read here.
+  const own = options.threads ? undefined : threadsFor(options.store);
+  try {
+    const files = readTracedRun(options.runDir);
+    const startedAt = performance.now();
+    const shares = await sharesOf({ ...options, threads: options.threads ?? own }, files);
+    return conclude(options, files, shares, performance.now() - startedAt);
+  } finally {
+    await own?.close();
+  }
+}
+
+/** Threads to explore runs of this store in, for who has something else to do first; undefined for one that is recovered as a process. */
+export function threadsFor({ recoverable }: Store): ExploringThreads | undefined {
+  return recoverable && new ExploringThreads(recoverable);
 }
 
 /** A trace that is not whole is not explored: what is missing in it would look like the store's doing. */
 function sharesOf(options: ExploreOptions, files: TracedRunFiles): Promise<Share[]> {
   if (files.trace.faults.length > 0 || options.signal?.aborted) return Promise.resolve([]);
-  return options.store.recoverable ? exploreInWorkers(options, files) : exploreByProcess(options, files);
+  const { threads } = options;
+  return threads ? exploreInWorkers(options, threads, files) : exploreByProcess(options, files);
 }
 
 async function exploreByProcess(options: ExploreOptions, files: TracedRunFiles): Promise<Share[]> {
@@ -122,7 +129,11 @@ async function exploreByProcess(options: ExploreOptions, files: TracedRunFiles):
   }
 }
 
-async function exploreInWorkers(options: ExploreOptions, files: TracedRunFiles): Promise<Share[]> {
+async function exploreInWorkers(
+  options: ExploreOptions,
+  threads: ExploringThreads,
+  files: TracedRunFiles,
+): Promise<Share[]> {
   const shared = new SharedState(workersAtOnce);
   const abort = () => shared.stop();
   options.signal?.addEventListener("abort", abort, { once: true });
@@ -131,15 +142,24 @@ async function exploreInWorkers(options: ExploreOptions, files: TracedRunFiles):
     latest[worker] = progress;
     report(options, shared, latest);
   };
+  const deadlineMs = options.recoveryDeadlineMs ?? recoveryDeadlineMs;
+  const common = {
+    ...shareOptions(options),
+    runDir: options.runDir,
+    workers: workersAtOnce,
+    promise: promiseInTrace(options.store, files),
+  };
   try {
     const workers = Array.from({ length: workersAtOnce }, (_, worker) =>
-      runWorker(options, files, shared, worker, (progress) => progressed(worker, progress)),
+      threads.run({ ...common, worker }, shared, deadlineMs, (progress) => progressed(worker, progress)),
     );
     // One that fails stops the other, which is waited for all the same.
     const ends = await Promise.allSettled(workers);
     const failed = ends.find((end) => end.status === "rejected");
     if (failed) throw failed.reason;
-    return ends.map((end) => (end as PromiseFulfilledResult<Share>).value);
+    return ends
+      .map((end) => (end as PromiseFulfilledResult<ShareEnd>).value)
+      .map((end) => ("share" in end ? end.share : hungShare(options.profile, end.hungAt, deadlineMs)));
   } finally {
     options.signal?.removeEventListener("abort", abort);
   }
@@ -165,54 +185,6 @@ function shareOptions({ profile, seed, seconds, statesMax, stopAtFirst }: Explor
     statesMax: statesMax ?? Number.POSITIVE_INFINITY,
     stopAtFirst: stopAtFirst === true,
   };
-}
-
-function runWorker(
-  options: ExploreOptions,
-  files: TracedRunFiles,
-  shared: SharedState,
-  worker: number,
-  onProgress: (progress: ShareProgress) => void,
-): Promise<Share> {
-  const workerData: WorkerData = {
-    ...shareOptions(options),
-    runDir: options.runDir,
-    worker,
-    workers: workersAtOnce,
-    memory: shared.memory,
-    recoverable: options.store.recoverable!,
-    promise: promiseInTrace(options.store, files),
-  };
-  const deadlineMs = options.recoveryDeadlineMs ?? recoveryDeadlineMs;
-  const thread = new Worker(childProgram("harness/explore/explore-worker.js"), {
-    workerData,
-    resourceLimits,
-  });
-  return new Promise<Share>((resolve, reject) => {
-    const watch = setInterval(() => {
-      const hung = shared.hungFor(worker);
-      if (hung === undefined || hung.ms < deadlineMs) return;
-      shared.stop();
-      void thread.terminate();
-      settle(() => resolve(hungShare(options.profile, hung.event, deadlineMs)));
-    }, pollMs);
-    const settle = (end: () => void) => {
-      clearInterval(watch);
-      end();
-    };
-    thread.on("message", (message: WorkerMessage) => {
-      if (message.type === "progress") onProgress(message.progress);
-      else settle(() => resolve(message.share));
-    });
-    thread.once("error", (error) => {
-      shared.stop();
-      settle(() => reject(error));
-    });
-    // After a settled promise this changes nothing.
-    thread.once("exit", (code) =>
-      settle(() => reject(new Error(`an exploring thread ended with code ${code} and no result`))),
-    );
-  });
 }
 
 /** A recovery that never ends is a finding; what else its worker had found is gone with it. */

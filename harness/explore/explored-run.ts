@@ -21,8 +21,9 @@ import { exitCodeOf, RunBook } from "../run-book.ts";
 import { type RunDirectory, writeJson } from "../run-directory.ts";
 import type { Resolution } from "../scenario.ts";
 import { sceneNames } from "./coverage.ts";
-import { type ExploreProgress, explore } from "./explore.ts";
+import { type ExploreProgress, explore, threadsFor } from "./explore.ts";
 import type { StatePath } from "./explore-findings.ts";
+import type { ExploringThreads } from "./explore-threads.ts";
 import { placeOperations } from "./judge/obligations.ts";
 import { StateReplayer } from "./smaller/replay-state.ts";
 import { type SmallerRun, shrinkFindings } from "./smaller/shrink-finding.ts";
@@ -59,6 +60,19 @@ export interface ExploredRunOptions {
  * @throws ScenarioError when the files cannot be read or a profile is not known; any error of ours.
  */
 export async function exploreTracedRun(options: ExploredRunOptions): Promise<RunResults> {
+  // They load their programs while the run is read and checked, and explore under every profile.
+  const threads = threadsFor(options.resolution.store);
+  try {
+    return await exploreWith(threads, options);
+  } finally {
+    await threads?.close();
+  }
+}
+
+async function exploreWith(
+  threads: ExploringThreads | undefined,
+  options: ExploredRunOptions,
+): Promise<RunResults> {
   const { directory, resolution, profiles, seconds, runsDir, signal } = options;
   const startedAt = performance.now();
   const tell = options.onProgress ?? (() => {});
@@ -75,6 +89,7 @@ export async function exploreTracedRun(options: ExploredRunOptions): Promise<Run
       seed: resolution.scenario.seed,
       seconds: Math.max(1, (seconds - used) / (profiles.length - index)),
       runsDir,
+      threads,
       signal,
       sample: options.sample === true,
       stopAtFirst: options.stopAtFirst === true,
@@ -87,6 +102,7 @@ export async function exploreTracedRun(options: ExploredRunOptions): Promise<Run
     resolution,
     explorations,
     runsDir,
+    threads,
     budgetMs: options.shrinkMs,
     replayOf: options.replayOf,
     signal,

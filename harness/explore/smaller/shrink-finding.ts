@@ -11,6 +11,7 @@ import type { CrashStateFinding, ExplorationResults, ShrunkFinding } from "../..
 import { type RunDirectory, runDirectoryAt, writeJson } from "../../run-directory.ts";
 import type { Resolution } from "../../scenario.ts";
 import { explore } from "../explore.ts";
+import type { ExploringThreads } from "../explore-threads.ts";
 import { placeOperations } from "../judge/obligations.ts";
 import { type Script, tracedRun } from "../traced/traced-run.ts";
 import type { TracedRunFiles } from "../traced/traced-run-files.ts";
@@ -21,6 +22,8 @@ export interface ShrinkFindingsOptions {
   readonly resolution: Resolution;
   readonly explorations: readonly ExplorationResults[];
   readonly runsDir: string;
+  /** Threads for a store that is recovered in this program; without them each trial starts its own. */
+  readonly threads?: ExploringThreads | undefined;
   /** ms for all of it; 0: nothing is tried. */
   readonly budgetMs: number;
   /** The line that replays the run in this directory. */
@@ -165,7 +168,7 @@ class TrialRuns {
 
   /** The same kind of finding in the same scene, if this script shows one. */
   async attempt(script: Script): Promise<SmallerRun | undefined> {
-    const { runsDir, signal, replayOf } = this.#options;
+    const { runsDir, threads, signal, replayOf } = this.#options;
     const directory = runDirectoryAt(this.#trial);
     rmSync(directory.path, { recursive: true, force: true });
     mkdirSync(directory.dataDir, { recursive: true });
@@ -181,6 +184,7 @@ class TrialRuns {
       seconds: exploreSeconds,
       stopAtFirst: true,
       runsDir,
+      threads,
       signal,
     });
     if (!explored.findings.some(({ kind }) => kind === this.#finding.kind)) return undefined;
