@@ -286,8 +286,11 @@ export interface ClusterTarget extends NetworkTarget {
   failOver?(from: string, told: "all" | "some"): Promise<string | undefined>;
   /** A member that led comes back as a follower of the present leader, with a copy of its files. Absent as `failOver` is. */
   follow?(name: string): Promise<void>;
-  /** Removes the member, which is dead, and starts a new one in its place. Absent where members cannot be replaced. */
-  replace?(name: string): Promise<void>;
+  /**
+   * Removes the member, which is dead, and starts a new one in its place; false when that did not come about. Absent where
+   * members cannot be replaced.
+   */
+  replace?(name: string): Promise<boolean>;
 }
 
 /** A fault of a cluster as a whole, or one that needs to know that it is one. */

@@ -190,10 +190,8 @@ export class RunBook {
 
   #sawNemesis(event: HistoryEvent): void {
     const phase = (event.value as { event?: string } | undefined)?.event;
-    if (phase === "armed") {
-      this.#faultsInForce++;
-      this.#lastFault = event.f;
-    }
+    if (phase === "armed") this.#faultsInForce++;
+    if (phase === "fired") this.#lastFault = event.f;
     if (phase === "healed") this.#faultsInForce--;
     if (phase === "fired" && event.f === "stop") this.#awaitingAfterStop = true;
   }

@@ -61,7 +61,7 @@ export interface ClusterPromise {
    * What `linearizable` presupposes of whoever operates the cluster, by its documentation; a run that did not keep to it
    * measures what contradicts linearizability. `the old leader is fenced`: a member that led is stopped before another is
    * promoted, and comes back only rebuilt. `a restarted leader is not deposed`: a leader that was restarted while it could
-   * not reach its followers shows what nobody was told, and what is lost with it.
+   * not reach its followers shows what nobody was told, and what is lost with it. (No storm of this version does both.)
    */
   readonly presupposes?: readonly ("the old leader is fenced" | "a restarted leader is not deposed")[];
   /** What a change of the leader, or the loss of a member, keeps of what was acknowledged. */
@@ -70,7 +70,10 @@ export interface ClusterPromise {
   readonly oneLeader: boolean;
   /** What survives when power is lost on all members at once. */
   readonly powerLossOfAll: Survival;
-  /** It serves while fewer than half of its members are unreachable. False: only the leader's own absence is excused by `promote`. */
+  /**
+   * It serves while fewer than half of its members are unreachable. False: only the leader's own absence is excused by
+   * `promote`. Told, not judged: how long it did not serve is measured for each fault.
+   */
   readonly servesWithMajority: boolean;
   /** The documentation's own words, and where they are. */
   readonly source: string;
@@ -98,6 +101,7 @@ export interface ClusterClient {
 
 /** What one member says of itself, asked past the links. */
 export interface MemberStatus {
+  /** `follower`: it follows a leader at this moment, over a connection that stands. `candidate`: neither leads nor follows. */
   readonly role: "leader" | "follower" | "candidate";
   /** Of its view of the cluster, where it has one: a term, an epoch, a timeline. A higher one is newer. */
   readonly term?: number;

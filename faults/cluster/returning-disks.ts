@@ -66,8 +66,7 @@ export const replaceMember: ClusterFault = {
     return {
       fired: () => evidence,
       async heal() {
-        await target.replace?.(name);
-        evidence = { member: name, replaced: true };
+        if (await target.replace?.(name)) evidence = { member: name, replaced: true };
       },
     };
   },

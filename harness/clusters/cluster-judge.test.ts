@@ -16,7 +16,7 @@ const weak: ClusterPromise = {
   failover: { survives: "a prefix", lossMsMax: Number.POSITIVE_INFINITY },
 };
 const facts: RoundFacts = {
-  ...{ round: 0, claims: [], findings: [], unknowns: [], lostPower: false, unfenced: false },
+  ...{ round: 0, claims: [], findings: [], unknowns: [], lostPower: false, disturbed: true, unfenced: false },
 };
 
 /** One operation after the other, 1 ms each; the process is the place in the list. */
@@ -64,6 +64,30 @@ describe("a round of a cluster", () => {
     expect(checks.flatMap((check) => check.findings)).toEqual([]);
     expect(checks.map(({ verdict }) => verdict)).not.toContain(false);
     expect(measured.observed.length).toBeGreaterThan(0);
+  });
+
+  it("holds a loss without any fault against everybody", () => {
+    const { checks } = judgeRound(lost, [append], weak, { ...facts, disturbed: false });
+    expect(checks.flatMap((check) => check.findings).map(({ kind }) => kind)).toContain(
+      "lost-acknowledged-write",
+    );
+  });
+
+  it("finds a loss that is no tail of what a leader acknowledged, also where a prefix is promised", () => {
+    const hole = history([
+      { ...appended, in: "a", out: 1 },
+      { ...appended, in: "b", out: 2 },
+      { ...listed, workload: "append@n1", out: ["b"], node: "n1" },
+    ]);
+    const { checks } = judgeRound(hole, [append], weak, facts);
+    expect(checks.flatMap((check) => check.findings).map(({ kind }) => kind)).toEqual(["reordered-recovery"]);
+    // Acknowledged by another leader, it says nothing of the first one's tail.
+    const two = history([
+      { ...appended, in: "a", out: 1 },
+      { ...appended, in: "b", out: 1, node: "n2" },
+      { ...listed, workload: "append@n2", out: ["b"], node: "n2" },
+    ]);
+    expect(judgeRound(two, [append], weak, facts).checks.flatMap((check) => check.findings)).toEqual([]);
   });
 
   it("holds a loss after the power of all was lost against the promise for that", () => {

@@ -32,6 +32,8 @@ export interface RoundFacts {
   readonly findings: readonly Finding[];
   readonly unknowns: readonly string[];
   readonly lostPower: boolean;
+  /** Some fault has fired: without one nothing may be lost, whatever a failover may cost. */
+  readonly disturbed: boolean;
   /** A member that had led came back as it was, beside the new leader. */
   readonly unfenced: boolean;
 }
@@ -95,16 +97,17 @@ export function judgeRound(
   const bound = facts.lostPower ? promise.powerLossOfAll : promise.failover;
   const excuses = (kind: FindingKind): boolean => {
     if (!ofOrder.has(kind)) return false;
+    if (kind === "lost-acknowledged-write" && !facts.disturbed) return false;
     if (facts.unfenced && promise.presupposes?.includes("the old leader is fenced") && !isLoss(kind))
       return true;
     if (kind === "split-brain") return !promise.oneLeader;
     if (kind === "lost-acknowledged-write" && bound.survives === "everything acknowledged") return false;
     return !promise.linearizable;
   };
-  const observed: string[] = [];
+  const observed = ledAtOnce(facts.claims, splits);
   const judged = checks.map((check) => observedOnly(check, excuses, observed));
   return {
-    checks: judged,
+    checks: [...judged, ...runChecker("what was lost", context, () => [ofTail(lost, facts)])],
     measured: {
       lostAcknowledged: lost.measured,
       staleReads: stale,
@@ -133,9 +136,65 @@ function notHeldAgainst(excused: readonly Finding[]): string[] {
   return [`${kinds.join(", ")}: measured, and not held against a store that does not promise otherwise`];
 }
 
+/** ns for which two claims must overlap to be worth a sentence where only one of the two was written to. */
+const overlapNs = 1e9;
+
+/** Times at which two members said that they led, and only one, or none, acknowledged writes meanwhile. */
+function ledAtOnce(claims: readonly Claim[], splits: readonly Split[]): string[] {
+  return claims.flatMap((a, index) =>
+    claims.slice(index + 1).flatMap((b) => {
+      const [from, to] = [Math.max(a.from, b.from), Math.min(a.to, b.to)];
+      if (a.member === b.member || to - from < overlapNs) return [];
+      if (splits.some((split) => split.from === from && split.to === to)) return [];
+      return [
+        `${a.member} and ${b.member} both said that they led, from ${Math.round(from / 1e6)} to ${Math.round(to / 1e6)} ms; not both acknowledged writes meanwhile`,
+      ];
+    }),
+  );
+}
+
+/**
+ * What a failover may cost is a tail of what its leader acknowledged: of two insertions that one leader acknowledged one
+ * after the other, the later one is not there without the earlier one. Judged for each term of office of each member.
+ */
+function ofTail({ operations, kept }: Lost, { claims, round }: RoundFacts): CheckResult {
+  const office = ({ node, calledAt }: Operation) =>
+    `${node} ${claims.filter(({ member, from }) => member === node && from <= calledAt).length}`;
+  const lastKept = new Map<string, Operation>();
+  for (const one of kept) {
+    const last = lastKept.get(office(one));
+    if (!last || one.call > last.call) lastKept.set(office(one), one);
+  }
+  const holes = operations.filter((one) => one.return < (lastKept.get(office(one))?.call ?? -1));
+  const first = holes[0];
+  const findings: Finding[] = first
+    ? [
+        {
+          kind: "reordered-recovery",
+          workload: first.workload,
+          key: first.key,
+          operations: [first, lastKept.get(office(first))!],
+          sentence: `round ${round}: ${first.f} of ${JSON.stringify(first.input)} to ${first.key} was acknowledged by ${first.node} and is gone, and what ${first.node} acknowledged after it is there: no prefix was kept`,
+          count: holes.length,
+        },
+      ]
+    : [];
+  return {
+    checker: "what was lost is a tail",
+    verdict: findings.length === 0,
+    reasons: [],
+    findings,
+    checked: { lost: operations.length },
+    notChecked: [],
+    elapsedMs: 0,
+  };
+}
+
 interface Lost {
   readonly measured: ClusterMeasured["lostAcknowledged"];
   readonly operations: readonly Operation[];
+  /** Those that some member has. */
+  readonly kept: readonly Operation[];
   /** Members whose final reads were all answered. */
   readonly membersRead: readonly string[];
 }
@@ -163,11 +222,13 @@ function lostOf(history: History, workloads: readonly Workload[]): Lost {
   const names = new Set(workloads.map(({ name }) => name));
   const read = marks.filter(({ workload, key }) => names.has(workload) && shown.has(`${workload} ${key}`));
   const lost = read.filter(({ workload, key, input }) => !shown.get(`${workload} ${key}`)!.has(input));
+  const gone = new Set(lost);
   const at = lost.map(({ returnedAt }) => returnedAt);
   const spanMs = at.length > 0 ? (Math.max(...at) - Math.min(...at)) / 1e6 : 0;
   return {
     measured: { count: lost.length, of: read.length, spanMs: Math.round(spanMs) },
     operations: lost,
+    kept: read.filter((one) => !gone.has(one)),
     membersRead: [...membersRead],
   };
 }

@@ -32,7 +32,7 @@ export interface StormLife {
   firedAt: number | undefined;
   healedAt: number | undefined;
   evidence: Readonly<Record<string, unknown>> | undefined;
-  /** The storm ended, or its member was gone, before its own window had passed. */
+  /** The storm ended, or its member was gone, before it had been met and its own window had passed. */
   cutShort: boolean;
 }
 
@@ -47,8 +47,6 @@ export interface ClusterNemesisOptions {
 }
 
 const pollMs = 10;
-/** ms that a fault at the n-th call may take to fire. */
-const fireDeadlineMs = 2000;
 /** ms a member is left alone after a write or sync of it failed: it may stop by itself. */
 const afterFailureMs = 250;
 const gracefulStopMs = 5000;
@@ -111,10 +109,10 @@ export class ClusterNemesis {
     const target = this.#target();
     const links = fault.links(parameters, target).map(linkName);
     const life = this.#arm(fault.name, "network", parameters, links, lives);
-    await this.#whileInForce(life, await fault.inject(parameters, target), over);
-    // A client may have nothing to ask of a member for as long; members speak to each other all the time.
+    // Members speak to each other all the time; a client may have nothing to ask of a member for as long.
     const ofMembers = links.some((link) => !link.includes("c"));
-    if (life.firedAt === undefined && (fault.needsTraffic || !ofMembers)) life.cutShort = true;
+    const untilMet = fault.needsTraffic === true || !ofMembers;
+    await this.#whileInForce(life, await fault.inject(parameters, target), over, untilMet);
   }
 
   async #onCluster(
@@ -127,12 +125,18 @@ export class ClusterNemesis {
     await this.#whileInForce(life, await fault.inject(parameters, this.#target()), over);
   }
 
-  async #whileInForce(life: StormLife, injection: ClusterInjection, over: AbortSignal): Promise<void> {
+  /** For its time; with `untilMet` for longer, where nothing has met it by then: at most until the storm is over. */
+  async #whileInForce(
+    life: StormLife,
+    injection: ClusterInjection,
+    over: AbortSignal,
+    untilMet = false,
+  ): Promise<void> {
     const until = performance.now() + Number(life.parameters.durationMs ?? 0);
     let whole = true;
-    while (whole && performance.now() < until) {
+    while (whole && (performance.now() < until || (untilMet && life.firedAt === undefined))) {
       this.#look(life, injection);
-      whole = await pause(Math.min(pollMs * 5, until - performance.now()), over);
+      whole = await pause(pollMs * 5, over);
     }
     this.#look(life, injection);
     await injection.heal();
@@ -151,8 +155,7 @@ export class ClusterNemesis {
     }
     const injection = fault.inject(step.parameters, member.target());
     const heal = async () => injection.heal();
-    await this.#whileInForce(life, { fired: () => injection.fired(), heal }, over);
-    life.cutShort ||= life.firedAt === undefined;
+    await this.#whileInForce(life, { fired: () => injection.fired(), heal }, over, true);
   }
 
   /** The fault ends the member, or makes it end itself; then it is down for a while, and started again. */
@@ -165,9 +168,9 @@ export class ClusterNemesis {
       return;
     }
     const injection = fault.inject(step.parameters, member.target());
-    const deadline = performance.now() + fireDeadlineMs;
+    // As long as the storm lasts: how soon an n-th call comes, whoever is cut off meanwhile decides.
     let waiting = true;
-    while (waiting && life.firedAt === undefined && performance.now() < deadline) {
+    while (waiting && life.firedAt === undefined && member.running()) {
       waiting = await pause(pollMs, over);
       this.#look(life, injection);
     }

@@ -21,6 +21,7 @@ import type { Progress, RunOptions } from "../run.ts";
 import { RunBook } from "../run-book.ts";
 import { writeJson } from "../run-directory.ts";
 import type { Resolution } from "../scenario.ts";
+import type { Exit } from "../supervisor/supervisor.ts";
 import { type ClusterClientsOptions, clientName, loadClients, memberReaders } from "./cluster-clients.ts";
 import { judgeRound } from "./cluster-judge.ts";
 import { ClusterNemesis, type StormLife } from "./cluster-nemesis.ts";
@@ -34,6 +35,12 @@ import { Timeline } from "./timeline.ts";
 const healMsUsual = 20_000;
 /** ms that opening requests and all reads at the end of a round may take. */
 const answerDeadlineMs = 15_000;
+/** ns within which a fault is noticed to have fired, after the end that it brought about. */
+const noticedNs = 500e6;
+/** Faults of one member after which it has no reason to end. */
+const leavesRunning = new Set(["pause", "clock-skew", "slow-sync", "slow-write"]);
+/** Faults after which a member must come back by itself. */
+const mustComeBack = new Set(["kill", "stop", "pause", "clock-skew", "kill-all", "failover"]);
 
 /** A resolution of a store that is a cluster. */
 type ClusterResolution = Resolution & { readonly storm: StormFaults };
@@ -79,6 +86,11 @@ class ClusterStage {
   readonly #lives: StormLife[] = [];
   readonly #measured: ClusterMeasured[] = [];
   #refusals: { readonly member: string; readonly sentence: string }[] = [];
+  /** Members that ended though acked did not kill them, in this round. */
+  #deaths: { readonly member: string; readonly at: number; readonly exit: Exit | undefined }[] = [];
+  /** Acknowledged changes of this round. */
+  #changes: { readonly workload: string; readonly time: number }[] = [];
+  readonly #invoked = new Map<number, HistoryEvent>();
   readonly #mended: string[] = [];
   /** What the check before the run found wrong with the links. */
   readonly #networkFaults: string[] = [];
@@ -165,7 +177,7 @@ class ClusterStage {
     const clients = Array.from({ length: this.#clients.clients }, (_, client) => clientName(client));
     this.#networkFaults.push(...(await checkNetwork(this.#network, clients, this.#members.ports())));
     this.#checked = this.#network.traffic();
-    await this.#members.form();
+    await this.#members.form(this.#options.signal);
     this.#formed = true;
     this.#watch.start();
     this.#deadlineMs = performance.now() + this.#resolution.scenario.seconds * 1000;
@@ -183,7 +195,11 @@ class ClusterStage {
     this.#timeline.state(member, state, now);
     if (!this.#formed) return;
     const wasUp = before?.state === "running" || before?.state === "paused";
-    if (state === "down" && wasUp) this.book.memberEnded();
+    if (state === "down" && wasUp) {
+      this.book.memberEnded();
+      const ended = this.#members.member(member).endedByItself();
+      if (ended) this.#deaths.push({ member, at: now, exit: ended.exit() });
+    }
     if (state === "running" && before?.state === "starting") this.book.restarted((now - before.from) / 1e6);
   }
 
@@ -196,10 +212,12 @@ class ClusterStage {
     this.#rounds++;
     this.#events = [];
     this.#refusals = [];
+    this.#deaths = [];
+    this.#changes = [];
+    const roundFrom = this.#clock.now();
     this.book.roundBegan(plan.steps.map(({ fault }) => fault));
     const unknowns: string[] = [];
     const findings: Finding[] = [];
-    const claimsBefore = this.#watch.claims.length;
     const clients = loadClients(this.#clients, round);
     let lives: StormLife[] = [];
     try {
@@ -216,6 +234,7 @@ class ClusterStage {
     this.#phase = "checking";
     this.#tell();
     for (const life of lives) this.#recordFault(life, round, unknowns);
+    findings.push(...this.#unexpectedStops(round, lives));
     const ofNetwork = [...this.#networkFaults, ...this.#network.failures()];
     unknowns.push(...ofNetwork.map((sentence) => `the network itself: ${sentence}`));
     const fired = (name: string) =>
@@ -225,14 +244,36 @@ class ClusterStage {
         round,
         findings,
         unknowns,
-        claims: this.#watch.claims.slice(claimsBefore > 0 ? claimsBefore - 1 : 0),
+        claims: this.#watch.claims.filter(({ to }) => to >= roundFrom),
       },
+      disturbed: lives.some(({ firedAt }) => firedAt !== undefined),
       lostPower: fired("power-loss-all"),
       unfenced: fired("resurrect-leader"),
     });
     this.book.checked(checks);
     this.#measured.push(measured);
     this.#longestRoundMs = Math.max(this.#longestRoundMs, performance.now() - began);
+  }
+
+  /** Members that ended though nothing that was done to them excuses it. */
+  #unexpectedStops(round: number, lives: readonly StormLife[]): Finding[] {
+    const excused = ({ member, at }: { readonly member: string; readonly at: number }) =>
+      lives.some(
+        ({ fault, target, firedAt, armedAt }) =>
+          (target === "cluster" || (target === member && !leavesRunning.has(fault))) &&
+          (firedAt ?? armedAt) <= at + noticedNs,
+      );
+    return this.#deaths
+      .filter((death) => !excused(death))
+      .map(({ member, at, exit }): Finding => {
+        const how = exit?.signal ? `signal ${exit.signal}` : `exit code ${exit?.code ?? "unknown"}`;
+        const said = exit?.lastLine ? `; its last words: ${exit.lastLine}` : "";
+        return {
+          kind: "unexpected-stop",
+          operations: [],
+          sentence: `round ${round}: ${member} stopped by itself (${how}) at ${Math.round(at / 1e6)} ms, and no fault of its own excuses it${said}`,
+        };
+      });
   }
 
   /** Load all along: through the storm, until the cluster serves again, and a little longer. */
@@ -260,7 +301,7 @@ class ClusterStage {
       this.#lives.push(...lives);
       const healedAt = this.#clock.now();
       this.#timeline.phase("storm", round, from, healedAt);
-      await this.#mend(lives);
+      await this.#mend(round, lives, findings, over.signal);
       await this.#servesAgain(round, healedAt, findings, over.signal);
       await pause(plan.calmMs, over.signal);
       this.#timeline.phase("calm", round, healedAt, this.#clock.now());
@@ -277,20 +318,35 @@ class ClusterStage {
 
   /**
    * A member that a fault of its disk or a loss of power struck may refuse to start, if it says why: the cluster has others.
-   * Whoever operates it then makes it anew, from the others, where the store offers that. One without such a fault has no
-   * excuse, and is not mended.
+   * Whoever operates it then makes it anew, from the others, where the store offers that; once. One without such a fault has
+   * no excuse: that is a finding, whether or not the others do without it.
    */
-  async #mend(lives: readonly StormLife[]): Promise<void> {
-    await this.#members.settled();
+  async #mend(
+    round: number,
+    lives: readonly StormLife[],
+    findings: Finding[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    await Promise.race([this.#members.settled(), pause(healMsUsual, signal)]);
+    const seen = new Set<string>();
     for (const { member, sentence } of this.#refusals.splice(0)) {
+      if (seen.has(member) || signal.aborted || this.#members.member(member).running()) continue;
+      seen.add(member);
       const excuse = lives.find(
-        ({ target, firedAt }) => firedAt !== undefined && (target === member || target === "cluster"),
+        ({ fault, target, firedAt }) =>
+          firedAt !== undefined && (target === member || target === "cluster") && !mustComeBack.has(fault),
       );
-      if (!excuse || !(await this.#members.makeAnew(member))) this.#refusals.push({ member, sentence });
-      else
+      if (!excuse) {
+        findings.push({
+          kind: "did-not-recover",
+          operations: [],
+          sentence: `round ${round}: ${member} did not come back, and no fault of its disk excuses it: ${sentence}`,
+        });
+      } else if (await this.#members.makeAnew(member)) {
         this.#mended.push(
           `${member} refused to start after ${excuse.fault}, and was made anew from the others: ${sentence}`,
         );
+      } else this.#refusals.push({ member, sentence });
     }
   }
 
@@ -304,12 +360,8 @@ class ClusterStage {
     const healMs = this.#resolution.store.clustered!.healMs ?? healMsUsual;
     const deadline = performance.now() + healMs;
     const waiting = new Set(this.#resolution.workloads.map(({ name }) => name));
-    let seen = this.#events.length;
     while (!signal.aborted) {
-      for (const event of this.#events.slice(seen)) {
-        if (event.type === "ok" && event.time > healedAt) waiting.delete(event.workload ?? "");
-      }
-      seen = this.#events.length;
+      for (const { workload, time } of this.#changes) if (time > healedAt) waiting.delete(workload);
       if (waiting.size === 0 && this.#watch.settled()) return;
       if (performance.now() > deadline) break;
       await pause(50, signal);
@@ -317,7 +369,7 @@ class ClusterStage {
     if (signal.aborted) return;
     const refusals = this.#refusals.map(({ sentence }) => `; ${sentence}`).join("");
     const idle =
-      waiting.size > 0 ? `no ${[...waiting].join(", ")} request was answered` : "it did not settle";
+      waiting.size > 0 ? `no change of ${[...waiting].join(", ")} was acknowledged` : "it did not settle";
     findings.push({
       kind: "did-not-heal",
       operations: [],
@@ -341,9 +393,13 @@ class ClusterStage {
     this.#timeline.phase("reads", round, from, this.#clock.now());
   }
 
-  /** What this member has. One that is not there says nothing, and the others speak for the cluster. */
+  /** What this member has, be it old. */
   async #readsOf(member: Member, round: number, unknowns: string[]): Promise<void> {
-    if (!member.running()) return;
+    if (!member.running()) {
+      if (!this.#options.signal.aborted)
+        unknowns.push(`round ${round}: ${member.name} was down at the end, and could not be read`);
+      return;
+    }
     const readers = memberReaders(this.#clients, member.name);
     const { answered, unanswered } = await readBack(readers, round, answerDeadlineMs);
     for (const { client } of readers) client.close();
@@ -359,7 +415,22 @@ class ClusterStage {
     this.#writer.append(indexed);
     this.#events.push(indexed);
     this.book.saw(indexed);
-    this.#timeline.saw(indexed, indexed.type === "ok" && indexed.f !== "read");
+    const change = this.#isChange(indexed);
+    if (change) this.#changes.push({ workload: indexed.workload ?? "", time: indexed.time });
+    this.#timeline.saw(indexed, change);
+  }
+
+  /** Whether this is the acknowledgement of something that changed the store. */
+  #isChange(event: HistoryEvent): boolean {
+    if (event.process === "nemesis") return false;
+    if (event.type === "invoke") this.#invoked.set(event.process, event);
+    const asked = this.#invoked.get(event.process);
+    const workload = this.#resolution.workloads.find(({ name }) => name === event.workload);
+    if (event.type !== "ok" || !asked || !workload) return false;
+    return workload.changes(
+      { workload: workload.name, f: event.f, key: event.key ?? "", value: asked.value },
+      { type: "ok", value: event.value, ...(event.matched === undefined ? {} : { matched: event.matched }) },
+    );
   }
 
   #onFault(event: "armed" | "fired" | "healed", life: StormLife): void {

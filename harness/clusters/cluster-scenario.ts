@@ -146,6 +146,10 @@ function withoutNames(store: Store, durability: Durability): NotCovered[] {
       why: "they are of one node; a single server of this kind can be explored by itself",
     },
   ];
+  left.push({
+    what: "serving while a part is cut off",
+    why: "how long it did not serve is measured for each fault, and not judged",
+  });
   if (!store.clustered!.promise(durability).linearizable) {
     left.push({
       what: "linearizability",

@@ -84,7 +84,6 @@ export class LeaderWatch {
       }
       if (this.#asking.has(member.name)) continue;
       this.#asking.add(member.name);
-      // The claim is dated when it was asked for: by the time the answer is here it may be over.
       const askedAt = this.#clock.now();
       this.#clustered
         .status(member.listening(), answerDeadlineMs)
@@ -94,22 +93,27 @@ export class LeaderWatch {
     }
   }
 
-  #answered(name: string, status: MemberStatus, at: number): void {
-    this.#answers.set(name, { status, at });
+  /**
+   * What an answer says was so at some moment between the question and the answer. So a claim begins with the first answer
+   * and ends with the last question: in between it held throughout.
+   */
+  #answered(name: string, status: MemberStatus, askedAt: number): void {
+    const answeredAt = this.#clock.now();
+    this.#answers.set(name, { status, at: answeredAt });
     const open = this.#open.get(name);
     if (status.role !== "leader") {
       this.#open.delete(name);
       return;
     }
     if (open && open.term === status.term) {
-      open.to = at;
+      open.to = Math.max(open.to, askedAt);
       return;
     }
     const claim: Claim = {
       member: name,
       ...(status.term === undefined ? {} : { term: status.term }),
-      from: at,
-      to: at,
+      from: answeredAt,
+      to: answeredAt,
     };
     this.claims.push(claim);
     this.#open.set(name, claim);

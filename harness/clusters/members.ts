@@ -52,6 +52,7 @@ export type MemberState = "down" | "starting" | "running" | "paused";
 const readyDeadlineMs = 25_000;
 const formDeadlineMs = 20_000;
 const promoteDeadlineMs = 10_000;
+const statusDeadlineMs = 2000;
 const replaceDeadlineMs = 20_000;
 
 export class Members {
@@ -121,7 +122,20 @@ export class Members {
    *
    * @throws ScenarioError in one sentence when the cluster does not form.
    */
-  async form(): Promise<void> {
+  async form(signal: AbortSignal): Promise<void> {
+    const end = () => void this.#supervisor.close();
+    signal.addEventListener("abort", end, { once: true });
+    try {
+      await this.#form();
+    } catch (error) {
+      // Who interrupts is not told that the store does not start.
+      if (!signal.aborted) throw error;
+    } finally {
+      signal.removeEventListener("abort", end);
+    }
+  }
+
+  async #form(): Promise<void> {
     const { start, prepare, form } = this.#clustered;
     const settings = () => this.all().map((member) => member.settings("forming"));
     await prepare?.(settings());
@@ -167,14 +181,21 @@ export class Members {
     const next = this.all().find(fit);
     if (!promote || !next) return undefined;
     this.#behind.add(from);
-    const refused = await promote(next.settings("again"), promoteDeadlineMs).then(
-      () => false,
-      (error: Error) => {
-        this.#options.onRefusal(next.name, `it could not be made the leader: ${error.message}`);
-        return true;
-      },
-    );
-    if (refused) return undefined;
+    try {
+      await promote(next.settings("again"), promoteDeadlineMs);
+    } catch (error) {
+      // It may have come about all the same: then the old one must not lead again beside it.
+      const { status } = this.#clustered;
+      const role = await status(next.listening(), statusDeadlineMs).then(
+        (one) => one.role,
+        () => undefined,
+      );
+      if (role !== "leader") {
+        this.#behind.delete(from);
+        this.#options.onRefusal(next.name, `it could not be made the leader: ${(error as Error).message}`);
+        return undefined;
+      }
+    }
     if (told === "some") this.#untold.set(from, from);
     this.#leader = next.name;
     return next.name;
@@ -202,8 +223,9 @@ export class Members {
   }
 
   /** See `ClusterTarget.replace`. */
-  async replace(name: string): Promise<void> {
+  async replace(name: string): Promise<boolean> {
     await this.#orRefused(name, () => this.#replace(name));
+    return this.member(name).running();
   }
 
   async #replace(name: string): Promise<void> {

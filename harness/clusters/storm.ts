@@ -122,7 +122,8 @@ function mixedStorm({ network, passing, ending }: Decks, round: number): RoundPl
   }
   const first = round % 2 === 0 ? passing : ending;
   const second = first === passing ? ending : passing;
-  const order = [first.empty ? second : first, second.empty ? first : second];
+  // Two that end a member would leave two down at once: where nothing passes, one ends one.
+  const order = ending.empty ? [passing, passing] : passing.empty ? [ending] : [first, second];
   for (const [place, deck] of order.entries()) {
     const dealt = deck.dealToMember();
     if (dealt) steps.push({ ...dealt, atMs: nodeAtMs[place]! });

@@ -146,7 +146,8 @@ export async function promote(name: string, endpoint: Endpoint, deadlineMs: numb
 
 /** What the member that listens there says of itself; the term is its timeline. Rejects when it does not answer. */
 export async function statusOf(endpoint: Endpoint, deadlineMs: number): Promise<MemberStatus> {
-  const text = `SELECT pg_is_in_recovery() AS follows, current_setting('acked.leader', true) AS leader,
+  const text = `SELECT pg_is_in_recovery() AS follows,
+    EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming') AS streams, current_setting('acked.leader', true) AS leader,
     CASE WHEN pg_is_in_recovery() THEN greatest(
         (SELECT received_tli FROM pg_stat_wal_receiver),
         (SELECT min_recovery_end_timeline FROM pg_control_recovery()),
@@ -154,7 +155,7 @@ export async function statusOf(endpoint: Endpoint, deadlineMs: number): Promise<
       ELSE ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int END AS timeline`;
   const [row] = await administer(endpoint, deadlineMs, ({ ask }) => ask(text));
   return {
-    role: row?.follows ? "follower" : "leader",
+    role: row?.follows ? (row.streams ? "follower" : "candidate") : "leader",
     term: Number(row?.timeline),
     ...(row?.leader ? { leader: String(row.leader) } : {}),
   };

@@ -86,12 +86,13 @@ export async function statusOf(
   endpoints: Readonly<Record<string, Endpoint>>,
   deadlineMs: number,
 ): Promise<MemberStatus> {
-  const [[role], term] = await Promise.all([
+  const [[role, , , link], term] = await Promise.all([
     askOnce(endpoints.redis!, ["ROLE"], deadlineMs).then(wordsOf),
     epochOf(endpoints.sentinel!, deadlineMs).catch(() => undefined),
   ]);
   const known = term === undefined ? {} : { term };
-  return { role: role === "master" ? "leader" : "follower", ...known };
+  // What a replica's link is, ROLE says in its fourth place: connect, connecting, sync, connected.
+  return { role: role === "master" ? "leader" : link === "connected" ? "follower" : "candidate", ...known };
 }
 
 async function epochOf(sentinel: Endpoint, deadlineMs: number): Promise<number | undefined> {
