@@ -202,11 +202,14 @@ export class DiskNames {
   }
 }
 
-/** Adds a change and all that it builds on. */
+/** Adds a change and all that it builds on: what was chosen before has brought along its own. */
 export function include(change: NameChange, chosen: Set<NameChange>): void {
-  if (chosen.has(change)) return;
-  for (const earlier of change.after) include(earlier, chosen);
-  chosen.add(change);
+  const left = [change];
+  for (let one = left.pop(); one !== undefined; one = left.pop()) {
+    if (chosen.has(one)) continue;
+    chosen.add(one);
+    for (const earlier of one.after) left.push(earlier);
+  }
 }
 
 function assigns(change: NameChange, to: Assignment): boolean {

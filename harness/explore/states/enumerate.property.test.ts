@@ -1,10 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { DiskModel } from "../disk/disk-model.ts";
+import { type DiskImage, DiskModel } from "../disk/disk-model.ts";
+import { include, type NameChange, rootDirectory } from "../disk/disk-names.ts";
 import { type BegunCall, EventList, shown, statesOf } from "../fixtures/event-list.ts";
 import { naiveCrashStates } from "../fixtures/naive-crash-states.ts";
 import { crashStateOf, liveIdentity } from "./crash-state.ts";
-import { CrashStates, defaultEffort } from "./enumerate.ts";
+import { CrashStates, closed, defaultEffort } from "./enumerate.ts";
 import { profileByName, profileNames } from "./profiles/index.ts";
 
 const seed = 20_260_102;
@@ -216,3 +217,33 @@ describe("a sample of states", () => {
     expect(states.map((state) => shown(state.image)).sort()).toEqual(before);
   });
 });
+
+describe("more pending changes than a stack has frames", () => {
+  const many = 20_000;
+  const few = { exhaustive: 16, single: 0, random: 0, tears: 0 };
+
+  it("of pages are one state where every call that has ended survives", () => {
+    const model = new EventList({ a: "x" }).write("a", 0, `A*${many * 4096}`).model();
+    const { states, exhaustive } = new CrashStates(model, profileByName("synchronous"), 1, few).now();
+    expect(exhaustive).toBe(true);
+    expect(states.map((state) => shownSize(state.image, "a"))).toEqual([many * 4096]);
+  });
+
+  it("of one name, each of which builds on the one before, come along with the last", () => {
+    const op = (event: number) => ({ event }) as NameChange["op"];
+    const changes: NameChange[] = [];
+    for (let event = 0; event < many; event++) {
+      const after = changes.slice(-1);
+      changes.push({ op: op(event), assignments: [], after, directory: rootDirectory });
+    }
+    const chosen = new Set<NameChange>();
+    include(changes.at(-1)!, chosen);
+    expect(chosen.size).toBe(many);
+    expect(closed(changes.at(-1)!, new Set(changes.map((change) => change.op)))).toBe(true);
+    expect(closed(changes.at(-1)!, new Set(changes.slice(1).map((change) => change.op)))).toBe(false);
+  });
+});
+
+function shownSize({ directories, files }: DiskImage, name: string): number {
+  return files.get(directories.get(rootDirectory)!.get(name)!)!.content.size;
+}

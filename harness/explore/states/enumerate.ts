@@ -183,15 +183,8 @@ class Enumeration {
 
   /** Every combination of what the files may hold. */
   *#product(names: NamesChoice): Generator<CrashState> {
-    const lists = names.spaces.map(fileChoices);
-    const at = lists.map(() => 0);
-    for (;;) {
-      const files = lists.map((list, position) => list[at[position]!]!);
+    for (const files of combinationsOf(names.spaces.map(fileChoices))) {
       yield new CrashState(this.#pending, names, files);
-      // The next one, as an odometer counts.
-      let position = lists.length - 1;
-      while (position >= 0 && ++at[position]! === lists[position]!.length) at[position--] = 0;
-      if (position < 0) return;
     }
   }
 
@@ -323,36 +316,42 @@ function endedBefore(one: PendingOperation, op: PendingOperation): boolean {
   return one.endedAt !== undefined && one.endedAt < op.event;
 }
 
-function closed(change: NameChange, there: ReadonlySet<PendingOperation>): boolean {
-  return change.after.every((one) => there.has(one.op) && closed(one, there));
+/** Whether all that a change builds on is there. */
+export function closed(change: NameChange, there: ReadonlySet<PendingOperation>): boolean {
+  const seen = new Set(change.after);
+  // What is added while it is gone through is gone through as well.
+  for (const one of seen) {
+    if (!there.has(one.op)) return false;
+    for (const earlier of one.after) seen.add(earlier);
+  }
+  return true;
 }
 
-/** Everything one file may hold, different contents only. */
+/** Everything one file may hold, different contents only. A loop: a file may have more pending pages than a stack has frames. */
 function fileChoices(space: FileSpace): FileChoice[] {
   const found = new Map<string, FileChoice>();
   for (const size of space.sizes) {
-    const visible = space.pages.map((range) => range.index * pageBytes < size.size);
-    const versions = space.pages.map((range) => range.low);
-    const descend = (at: number) => {
-      if (at === space.pages.length) {
-        const choice = new FileChoice(space, size, versions.slice());
-        const key = `${choice.high}.${choice.low}`;
-        if (!found.has(key)) found.set(key, choice);
-        return;
-      }
-      if (!visible[at]) {
-        descend(at + 1);
-        return;
-      }
-      const range = space.pages[at]!;
-      for (const version of legalVersions(space, range, size)) {
-        versions[at] = version;
-        descend(at + 1);
-      }
-    };
-    descend(0);
+    const lists = space.pages.map((range) =>
+      range.index * pageBytes < size.size ? legalVersions(space, range, size) : [range.low],
+    );
+    for (const versions of combinationsOf(lists)) {
+      const choice = new FileChoice(space, size, versions);
+      const key = `${choice.high}.${choice.low}`;
+      if (!found.has(key)) found.set(key, choice);
+    }
   }
   return [...found.values()];
+}
+
+/** One of each list, as an odometer counts: the last list is gone through first. No list is empty. */
+function* combinationsOf<T>(lists: readonly (readonly T[])[]): Generator<T[]> {
+  const at = lists.map(() => 0);
+  for (;;) {
+    yield lists.map((list, position) => list[at[position]!]!);
+    let position = lists.length - 1;
+    while (position >= 0 && ++at[position]! === lists[position]!.length) at[position--] = 0;
+    if (position < 0) return;
+  }
 }
 
 /** The legal version nearest to the wanted one, older ones first. */
