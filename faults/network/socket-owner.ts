@@ -79,6 +79,8 @@ export class SocketOwners {
 
   /** Returns the searches that have found nobody yet. */
   async #round(searches: readonly Search[]): Promise<Search[]> {
+    // How long the event loop stands still after the tables were read must not count as time spent looking.
+    const lookedAt = performance.now();
     const inodeOf = await readTables(searches.map(({ ports }) => ports));
     const byMembers = this.#socketsOfMembers();
     const own = once(() => socketsOf([process.pid]));
@@ -91,20 +93,23 @@ export class SocketOwners {
       const member = byMembers.get(inode);
       if (member !== undefined) return { is: "member", name: member };
       if (own().has(inode)) return { is: "outside" };
-      const ageMs = performance.now() - search.since;
+      const ageMs = lookedAt - search.since;
       if (ageMs > widelyAfterMs && anybodys().has(inode)) {
         // It may be a member's child that was born after the members were asked.
         const asChild = this.#socketsOfMembers().get(inode);
         return asChild === undefined ? { is: "outside" } : { is: "member", name: asChild };
       }
-      if (ageMs <= searchMsMost) return undefined;
-      return { is: "unknown", why: `no process was found for it within ${searchMsMost} ms` };
+      if (ageMs > searchMsMost) overdue.add(search);
+      return undefined;
     };
-    return searches.filter((search) => {
-      const owner = ownerOf(search);
-      if (owner) search.found(owner);
-      return owner === undefined;
-    });
+    const overdue = new Set<Search>();
+    const left = searches.filter((search) => !ended(search, ownerOf(search)));
+    if (overdue.size === 0) return left;
+    // Whoever has died while the processes were looked at was not found either: only what still lives is unknown.
+    const stillOf = await readTables([...overdue].map(({ ports }) => ports));
+    return left.filter(
+      (search) => !overdue.has(search) || !ended(search, overdueOwner(stillOf(search.ports))),
+    );
   }
 
   #socketsOfMembers(): Map<string, string> {
@@ -114,6 +119,20 @@ export class SocketOwners {
     }
     return members;
   }
+}
+
+/** Tells who asked; false when there is nothing to tell yet. */
+function ended(search: Search, owner: Owner | undefined): boolean {
+  if (owner !== undefined) search.found(owner);
+  return owner !== undefined;
+}
+
+/** Of a connection that was in the tables when no process was found for it, by what they say after that. */
+function overdueOwner(inode: string | undefined): Owner | undefined {
+  if (inode === "closed") return { is: "nobody" };
+  // One look is not enough, as above.
+  if (inode === undefined) return undefined;
+  return { is: "unknown", why: `no process was found for it within ${searchMsMost} ms` };
 }
 
 /** A value that is made when it is first wanted. */
