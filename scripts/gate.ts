@@ -3,6 +3,8 @@
  * power loss shows by exploring crash states or by a sweep, with the profile or effect and the number of states or trials it
  * took), those of clusters among them; a fault-free run must pass; ramlog and real clusters must pass fixed seeds. One line each. `--soak` adds 20 seeds in a row and 5 with slowed syncs.
  *
+ * Ctrl-C ends the check that is made, and the gate with it.
+ *
  * Exit 0: all as it must be. 1: a store that must pass was found wrong. 2: something stayed unknown. 4: the harness missed a planted bug,
  * which means that its passes are worth nothing.
  */
@@ -10,6 +12,7 @@ import { appendFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
 import type { Finding } from "../harness/checkers/contract.ts";
+import { CheckerDisagreement } from "../harness/checkers/disagreement.ts";
 import { exploreTracedRun } from "../harness/explore/explored-run.ts";
 import { tracedRun } from "../harness/explore/traced/traced-run.ts";
 import type { CrashStateFinding, RunResults } from "../harness/results.ts";
@@ -61,20 +64,32 @@ export function register(program: Command): void {
     .option("--json", "one JSON document on stdout, and nothing else")
     .action(async (flags: { soak?: boolean; seed: number; seconds: number; out: string; json?: boolean }) => {
       const checks = flags.soak ? soak(flags.seed, flags.seconds) : standard(flags.seed, flags.seconds);
-      const lines: Line[] = [];
-      for (const check of checks) {
-        const missing = check.optional ? await notInstalled(check) : undefined;
-        if (missing !== undefined) {
-          if (!flags.json) console.log(`skip ${check.name.padEnd(38)} ${missing}`);
-          continue;
-        }
-        const line = await perform(check, flags.out);
-        lines.push(line);
-        if (!flags.json) console.log(textOf(line));
-        if (line.exitCode === 2 && process.exitCode === 130) break;
+      const stop = new AbortController();
+      const release = onInterruption(() => stop.abort());
+      try {
+        const lines = await performAll(checks, flags.out, flags.json === true, stop.signal);
+        conclude(lines, flags.out, flags.json === true, stop.signal.aborted);
+      } finally {
+        release();
       }
-      conclude(lines, flags.out, flags.json === true);
     });
+}
+
+/** In their order, until `signal`: the check that it met is the last. */
+async function performAll(checks: readonly Check[], out: string, json: boolean, signal: AbortSignal) {
+  const lines: Line[] = [];
+  for (const check of checks) {
+    if (signal.aborted) break;
+    const missing = check.optional ? await notInstalled(check) : undefined;
+    if (missing !== undefined) {
+      if (!json) console.log(`skip ${check.name.padEnd(38)} ${missing}`);
+      continue;
+    }
+    const line = await perform(check, out, signal);
+    lines.push(line);
+    if (!json) console.log(textOf(line));
+  }
+  return lines;
 }
 
 /** The canary is a run that must fail; if it passes, nothing else here means anything. */
@@ -148,16 +163,22 @@ async function notInstalled({ scenario }: Check): Promise<string | undefined> {
  */
 const runsAtMost = 3;
 
-async function perform(check: Check, out: string): Promise<Line> {
+async function perform(check: Check, out: string, signal: AbortSignal): Promise<Line> {
   const began = performance.now();
   for (let run = 1; ; run++) {
-    const line = await performOnce(check, run, began, out);
+    const line = await performOnce(check, run, { began, out, signal });
     const missed = check.mustFind !== undefined && line.exitCode === 4;
     if (!missed || run === runsAtMost) return line;
   }
 }
 
-async function performOnce(check: Check, run: number, began: number, out: string): Promise<Line> {
+interface Performing {
+  readonly began: number;
+  readonly out: string;
+  readonly signal: AbortSignal;
+}
+
+async function performOnce(check: Check, run: number, { began, out, signal }: Performing): Promise<Line> {
   const inRun = run === 1 ? "" : `, in run ${run}`;
   const finish: Finish = (ok, exitCode, sentence) => {
     const elapsedMs = Math.round(performance.now() - began);
@@ -177,9 +198,15 @@ async function performOnce(check: Check, run: number, began: number, out: string
             instrumentCheck: false,
           })
         : await explored(resolution, check.profile, out);
-    return check.mustFind ? caught(results, check.mustFind, finish) : passed(results, finish);
+    const interrupted = results.interrupted || signal.aborted;
+    return check.mustFind
+      ? caught(results, check.mustFind, interrupted, finish)
+      : passed(results, interrupted, finish);
   } catch (error) {
-    return finish(false, 4, (error as Error).message);
+    const { message } = error as Error;
+    // What was cut short may end in any way; two algorithms that disagree had come to an end.
+    const byInterruption = signal.aborted && !(error instanceof CheckerDisagreement);
+    return byInterruption ? finish(false, 2, `interrupted: ${message}`) : finish(false, 4, message);
   }
 }
 
@@ -250,10 +277,10 @@ async function swept(
 
 type Finish = (ok: boolean, exitCode: Line["exitCode"], sentence: string) => Line;
 
-function caught(results: RunResults, kinds: readonly string[], finish: Finish): Line {
+function caught(results: RunResults, kinds: readonly string[], interrupted: boolean, finish: Finish): Line {
   const finding = results.findings.find((candidate) => kinds.includes(candidate.kind));
   if (finding) return finish(true, 0, `caught: ${finding.kind}${howFound(finding)}`);
-  if (results.interrupted) return finish(false, 2, "interrupted");
+  if (interrupted) return finish(false, 2, "interrupted");
   const instead =
     results.findings.map((candidate) => candidate.kind).join(", ") || `verdict ${results.verdict}`;
   return finish(false, 4, `MISSED: expected ${kinds.join(" or ")}, found ${instead}; ${results.runDir}`);
@@ -266,16 +293,19 @@ function howFound(finding: Finding | CrashStateFinding): string {
   return `, under ${profile}, after ${statesUntilFound} states in ${secondsUntilFound.toFixed(1)} s`;
 }
 
-function passed(results: RunResults, finish: Finish): Line {
+function passed(results: RunResults, interrupted: boolean, finish: Finish): Line {
   const fired = results.faults.reduce((sum, fault) => sum + fault.fired, 0);
   const done = `${results.counts.operations ?? 0} operations, ${results.counts.crashes ?? 0} crashes, ${fired} faults fired`;
+  if (interrupted && results.verdict !== false) return finish(false, 2, `interrupted: ${done}`);
   if (results.verdict === true) return finish(true, 0, `passed: ${done}`);
   const why = results.reasons[0] ?? "no reason given";
   return finish(false, results.verdict === false ? 1 : 2, `${why}; ${done}; ${results.replay}`);
 }
 
-function conclude(lines: readonly Line[], out: string, json: boolean): void {
-  const codes = lines.map((line) => line.exitCode);
+/** Checks that an interruption left out are not known to be as they must be: exit 2, unless worse is known. */
+function conclude(lines: readonly Line[], out: string, json: boolean, interrupted: boolean): void {
+  const codes: number[] = lines.map((line) => line.exitCode);
+  if (interrupted) codes.push(2);
   const exitCode = ([4, 1, 2] as const).find((code) => codes.includes(code)) ?? 0;
   process.exitCode = exitCode;
   mkdirSync(resolve(out), { recursive: true });
@@ -286,6 +316,7 @@ function conclude(lines: readonly Line[], out: string, json: boolean): void {
   announce(lines);
   if (json) {
     const reasons = lines.filter((line) => !line.ok).map((line) => `${line.check.name}: ${line.sentence}`);
+    if (interrupted) reasons.push("interrupted: the remaining checks were not made");
     const checks = lines.map(({ check, ok, sentence, elapsedMs }) => ({
       name: check.name,
       ok,
@@ -299,7 +330,10 @@ function conclude(lines: readonly Line[], out: string, json: boolean): void {
         2,
       ),
     );
-  } else console.log(`gate: ${good} of ${lines.length} as they must be; JUnit: ${junit}`);
+  } else
+    console.log(
+      `gate: ${interrupted ? "interrupted; " : ""}${good} of ${lines.length} as they must be; JUnit: ${junit}`,
+    );
 }
 
 function textOf(line: Line): string {

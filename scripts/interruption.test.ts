@@ -38,12 +38,12 @@ const options = {
 
 /** A run that would last far longer than its test. */
 function begin(...args: readonly string[]): Going {
+  return beginCommand("chaos", "--seconds", "50", "--seed", "11", "--workload", "register", ...args);
+}
+
+function beginCommand(...args: readonly string[]): Going {
   const out = join(scratch, `runs-${outs++}`);
-  const child = execa(
-    process.execPath,
-    [acked, "chaos", "--seconds", "50", "--seed", "11", "--workload", "register", "--out", out, ...args],
-    options,
-  );
+  const child = execa(process.execPath, [acked, ...args, "--out", out], options);
   if (child.pid === undefined) throw new Error("acked could not be started");
   return { pid: child.pid, out, child };
 }
@@ -152,6 +152,20 @@ describe.runIf(process.platform === "linux")("Ctrl-C", { timeout: 90_000 }, () =
     expect([2, 130]).toContain(exitCode); // both may arrive as one
     expect(leftovers(going.pid, promised)).toEqual(clean);
     expect(readable).toContain((await checkOf(join(going.out, "latest"))).exitCode);
+  });
+});
+
+describe.runIf(process.platform === "linux")("Ctrl-C of a gate", { timeout: 90_000 }, () => {
+  it("ends it with the check that is made, and is no pass", async () => {
+    const going = beginCommand("gate");
+    await until(going, "history.jsonl", '"type":"ok"');
+    process.kill(going.pid, "SIGINT");
+    const { exitCode, stdout, stderr } = await going.child;
+    expect(stderr.match(/stopping/g)).toHaveLength(1);
+    expect(stdout).toMatch(/^gate: interrupted; [01] of 1 as they must be/m);
+    expect(stdout.split("\n")).toHaveLength(2);
+    expect(exitCode).toBe(2);
+    expect(leftovers(going.pid, [])).toEqual(clean);
   });
 });
 
