@@ -85,7 +85,12 @@ export {
 } from "./front-ends/trace-file.ts";
 export { type FaultLife, Nemesis, pause } from "./nemesis.ts";
 export { namespacesUnavailable } from "./network/iproute.ts";
-export { createNetwork, networkConditions, networkUnavailable } from "./network/mechanisms.ts";
+export {
+  createNetwork,
+  networkClientsMost,
+  networkConditions,
+  networkUnavailable,
+} from "./network/mechanisms.ts";
 export { createNamespaceNetwork, removeLeftNamespaces } from "./network/namespaces.ts";
 export { createLink } from "./network/proxy.ts";
 export { createProxyNetwork, type ProxyNetworkOptions } from "./network/proxy-network.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { faults as allFaults } from "../faults/index.ts";
+import { faults as allFaults, networkUnavailable } from "../faults/index.ts";
 import { ScenarioError } from "../stores/contract.ts";
 import { detectMachine } from "./machine.ts";
 import { type ResolvedScenario, resolveSaved, resolveScenario } from "./scenario.ts";
@@ -150,4 +150,17 @@ test.each([
   const refused = resolveScenario({ seed: 1, ...asked });
   await expect(refused).rejects.toThrow(ScenarioError);
   await expect(refused).rejects.toThrow(hint);
+});
+
+test("more clients than a network of namespaces has room for are refused, and as many as it has are not", async ({
+  skip,
+}) => {
+  const missing = networkUnavailable("namespaces");
+  if (missing) return skip(missing);
+  const asked = (clients: number, network: string) =>
+    resolveScenario({ store: "postgres-replica", seed: 1, seconds: 5, clients, network });
+  await expect(asked(121, "namespaces")).rejects.toThrow(/has room for 120 clients, not for 121: .*proxies/);
+  await expect(asked(121, "namespaces")).rejects.toBeInstanceOf(ScenarioError);
+  expect((await asked(120, "namespaces")).scenario.clients).toBe(120);
+  expect((await asked(121, "proxies")).scenario.clients).toBe(121);
 });

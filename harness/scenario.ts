@@ -228,19 +228,17 @@ async function resolveClusterScenario(
   const seconds = asked.seconds ?? 45;
   const { nodes, network, cycles } = asked;
   const cluster = resolveCluster(
-    { faults: asked.faults ?? bug?.faults, ...{ nodes, network, cycles, seed, seconds } },
+    {
+      faults: asked.faults ?? bug?.faults,
+      clients: asked.clients,
+      workloads: workloads.length,
+      ...{ nodes, network, cycles, seed, seconds },
+    },
     store,
     durability,
     machine,
   );
-  const least = cluster.plan.members * workloads.length;
-  const clients = asked.clients ?? least;
-  if (clients < least) {
-    throw new ScenarioError(
-      `--clients ${clients} is fewer than ${least}: each of the ${workloads.length} workloads needs a client at each of the ${cluster.plan.members} nodes; raise --clients or name fewer with --workload`,
-    );
-  }
-  const { faults } = cluster;
+  const { clients, faults } = cluster;
   const scenario: ResolvedScenario = {
     formatVersion: 1,
     store: asked.store ?? "ramlog",

@@ -10,6 +10,8 @@ import { execa } from "execa";
 import { afterAll, describe, expect, it } from "vitest";
 import { findCompiler } from "../harness/machine.ts";
 import { packageRoot } from "../harness/package-root.ts";
+import { resolveScenario } from "../harness/scenario.ts";
+import { readScenario } from "./saved-scenario.ts";
 
 const acked = join(packageRoot, "dist", "scripts", "acked.js");
 const scratch = mkdtempSync(join(tmpdir(), "acked-cli-"));
@@ -274,6 +276,25 @@ describe("replay", () => {
     mkdirSync(join(directory, "data"));
     writeFileSync(join(directory, "scenario.json"), text);
     await expectOneSentence(["replay", directory, "--out", runs], /scenario\.json/);
+  });
+
+  it.each([
+    ["has no rounds", { members: 2, network: "proxies" }, /cluster\.rounds/],
+    ["has a round without steps", { members: 2, network: "proxies", rounds: [{}] }, /cluster\.rounds\.0/],
+    ["is on no known network", { members: 2, network: "pigeons", rounds: [] }, /cluster\.network/],
+  ])("refuses a scenario whose cluster %s", async (_what, cluster, saying) => {
+    const directory = mkdtempSync(join(scratch, "replay-"));
+    mkdirSync(join(directory, "data"));
+    const { scenario } = await resolveScenario({ store: "postgres-replica", seed: 1, seconds: 5 });
+    writeFileSync(join(directory, "scenario.json"), JSON.stringify({ ...scenario, cluster }));
+    await expectOneSentence(["replay", directory, "--out", runs], saying);
+  });
+
+  it("reads the scenario of a cluster as it was saved", async () => {
+    const directory = mkdtempSync(join(scratch, "replay-"));
+    const { scenario } = await resolveScenario({ store: "postgres-replica", seed: 1, seconds: 60 });
+    writeFileSync(join(directory, "scenario.json"), JSON.stringify(scenario));
+    expect(readScenario(directory)).toEqual(JSON.parse(JSON.stringify(scenario)));
   });
 });
 

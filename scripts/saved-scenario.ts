@@ -5,6 +5,27 @@ import { z } from "zod";
 import type { ResolvedScenario } from "../harness/scenario.ts";
 import { ScenarioError } from "../stores/contract.ts";
 
+/** Of a cluster; a storm's steps are looked up by the name of their fault. */
+const clusterPlan = z.looseObject({
+  members: z.int().positive(),
+  network: z.enum(["proxies", "namespaces"]),
+  rounds: z.array(
+    z.looseObject({
+      stormMs: z.number().nonnegative(),
+      calmMs: z.number().nonnegative(),
+      steps: z.array(
+        z.looseObject({
+          fault: z.string(),
+          atMs: z.number().nonnegative(),
+          member: z.union([z.int().nonnegative(), z.literal("leader")]).optional(),
+          downMs: z.number().nonnegative().optional(),
+          parameters: z.looseObject({}),
+        }),
+      ),
+    }),
+  ),
+});
+
 /** The members that are relied on; the rest is checked where it is used. */
 const savedScenario = z.looseObject({
   formatVersion: z.literal(1),
@@ -19,6 +40,7 @@ const savedScenario = z.looseObject({
   schedule: z.array(
     z.looseObject({ cycles: z.array(z.looseObject({ passing: z.array(z.looseObject({})) })) }),
   ),
+  cluster: clusterPlan.optional(),
 });
 
 /** @throws ScenarioError when the directory holds no plan that this version understands. */

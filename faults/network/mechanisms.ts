@@ -1,7 +1,7 @@
 /** The two mechanisms that a cluster's network may work by, and what each of them needs and can do here. */
 import type { Network } from "../contract.ts";
 import { namespacesUnavailable, whatIsOffered } from "./iproute.ts";
-import { createNamespaceNetwork } from "./namespaces.ts";
+import { clientsMost, createNamespaceNetwork } from "./namespaces.ts";
 import { createProxyNetwork, type ProxyNetworkOptions } from "./proxy-network.ts";
 
 /**
@@ -19,6 +19,11 @@ export function createNetwork(
 /** Why that mechanism cannot be used here, and how to get it; `undefined` when it can. */
 export function networkUnavailable(mechanism: Network["mechanism"]): string | undefined {
   return mechanism === "proxies" ? undefined : namespacesUnavailable();
+}
+
+/** How many clients a network by that mechanism has room for. */
+export function networkClientsMost(mechanism: Network["mechanism"]): number {
+  return mechanism === "proxies" ? Number.POSITIVE_INFINITY : clientsMost;
 }
 
 /** What can be wrong with a link by that mechanism. */

@@ -57,8 +57,9 @@ interface Place {
 }
 
 const firstPort = 21_001;
+/** As many as the addresses of one network of 256 have room for. */
 const membersMost = 60;
-const clientsMost = 120;
+export const clientsMost = 120;
 /** ms between two looks at the kernel's counters for one fault that has not fired. */
 const lookEveryMs = 40;
 

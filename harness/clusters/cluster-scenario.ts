@@ -6,6 +6,7 @@ import type { Fault, Machine } from "../../faults/contract.ts";
 import {
   clusterFaults,
   memberFaults,
+  networkClientsMost,
   networkConditions,
   networkFaults,
   networkUnavailable,
@@ -21,18 +22,22 @@ export interface ClusterAsked {
   readonly faults: readonly string[] | undefined;
   readonly nodes: number | undefined;
   readonly network: string | undefined;
+  readonly clients: number | undefined;
+  /** How many workloads there are. */
+  readonly workloads: number;
   readonly seed: number;
   readonly seconds: number;
   readonly cycles: number | undefined;
 }
 
 export interface ResolvedCluster {
+  readonly clients: number;
   readonly plan: ClusterPlan;
   readonly faults: StormFaults;
   readonly notCovered: readonly NotCovered[];
 }
 
-/** @throws ScenarioError for a number of members, a network or a fault that this store or machine cannot have. */
+/** @throws ScenarioError for a number of members or clients, a network or a fault that this store or machine cannot have. */
 export function resolveCluster(
   asked: ClusterAsked,
   store: Store,
@@ -48,12 +53,14 @@ export function resolveCluster(
     );
   }
   const network = networkOf(asked.network);
+  const clients = clientsOf(asked, members, network);
   const { faults, notCovered } = chooseStormFaults(asked.faults, store, members, network, machine);
   const rounds = Math.min(
     asked.cycles ?? Number.POSITIVE_INFINITY,
     Math.ceil((asked.seconds * 1000) / roundMsLeast) + 1,
   );
   return {
+    clients,
     plan: { members, network, rounds: planStorms({ seed: asked.seed, rounds, members, store, faults }) },
     faults,
     notCovered: [...notCovered, ...withoutNames(store, durability)],
@@ -83,6 +90,24 @@ function networkOf(text: string | undefined): ClusterPlan["network"] {
   const missing = networkUnavailable(network);
   if (missing) throw new ScenarioError(`--network ${network} cannot be used here: ${missing}`);
   return network;
+}
+
+/** At least one for each workload at each member, and no more than the network has room for. */
+function clientsOf(asked: ClusterAsked, members: number, network: ClusterPlan["network"]): number {
+  const least = members * asked.workloads;
+  const clients = asked.clients ?? least;
+  if (clients < least) {
+    throw new ScenarioError(
+      `--clients ${clients} is fewer than ${least}: each of the ${asked.workloads} workloads needs a client at each of the ${members} nodes; raise --clients or name fewer with --workload`,
+    );
+  }
+  const most = networkClientsMost(network);
+  if (clients > most) {
+    throw new ScenarioError(
+      `--network ${network} has room for ${most} clients, not for ${clients}: give fewer with --clients, or use --network proxies`,
+    );
+  }
+  return clients;
 }
 
 /** Of one node's faults: those of its processes, its disk and its clock while it runs. */
