@@ -46,7 +46,7 @@ export function loadClients(options: ClusterClientsOptions, epoch: number): Load
   });
 }
 
-/** One reader a workload for this member; client 0's links are used. */
+/** One reader a workload for this member; that of the i-th workload uses the links of client i. */
 export function memberReaders(options: ClusterClientsOptions, member: string): LoadClient[] {
   return options.workloads.map((workload, index) => ({
     workload,
