@@ -67,6 +67,27 @@ describe("a history recorded elsewhere", () => {
     expect(out).toMatch(/get of x .* returned "b" at 5 ms, .*; it could meet only the state "ab"/);
   });
 
+  it("of named workloads is judged as one that it has, and never by one member's own reads", async () => {
+    const lines = (workload: string, value: number) => [
+      `{"type":"invoke","process":0,"workload":"register","f":"write","key":"x","value":1}`,
+      `{"type":"ok","process":0,"workload":"register","f":"write","key":"x","value":1}`,
+      `{"type":"invoke","process":0,"workload":"register","f":"read","key":"x","value":null}`,
+      `{"type":"ok","process":0,"workload":"register","f":"read","key":"x","value":1}`,
+      `{"type":"invoke","process":1,"workload":"${workload}","f":"read","key":"x","value":null}`,
+      `{"type":"ok","process":1,"workload":"${workload}","f":"read","key":"x","value":${value}}`,
+    ];
+    const timed = (all: readonly string[]) =>
+      all.map((line, index) => line.replace("{", `{"index":${index},"time":${index},`));
+    const stale = file("member.jsonl", ...timed(lines("register@n2", 7)));
+    const missing = await run("check", stale, "--model", "kv");
+    expect(missing).toMatchObject({ code: 3, out: "" });
+    expect(missing.err).toMatch(/no such workload .*: kv; it has register, register@n2$/m);
+    expect(await run("check", stale, "--model", "register")).toMatchObject({ code: 0 });
+    expect(await run("check", stale, "--model", "model:register")).toMatchObject({ code: 0 });
+    const wrong = file("asked.jsonl", ...timed(lines("register", 7)));
+    expect(await run("check", wrong, "--model", "model:register")).toMatchObject({ code: 1 });
+  });
+
   it("keeps its verdict through every export", async () => {
     const from = file("before.edn", ...staleInJepsen);
     for (const format of ["acked", "columnar", "jepsen-json", "jepsen-edn"]) {

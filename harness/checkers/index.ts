@@ -11,7 +11,6 @@ import { ScenarioError, unknownName } from "../../stores/contract.ts";
 import type { Workload } from "../../workloads/contract.ts";
 import { workloads } from "../../workloads/index.ts";
 import { type History, ofWorkload } from "../history/history.ts";
-import type { Operation } from "../history/operation.ts";
 import { models } from "../models/index.ts";
 import { checkAssumptions } from "./assumptions.ts";
 import { runChecker } from "./compose.ts";
@@ -230,8 +229,22 @@ export function byName(name: string): HistoryCheck {
   throw unknownName("model", name, names, ", and ./module.mjs that exports a model by default");
 }
 
-/** The part of a history that a check of this name judges: its own workload's where operations name theirs. */
+/**
+ * The part of a history that a check of this name judges: its own workload's where operations name theirs. What was
+ * recorded under a name with `@` (`set@n2`: reads of one member's own state) is nobody's but that name's.
+ *
+ * @throws ScenarioError when the name is a workload's, and the operations are those of others.
+ */
 export function partOf(history: History, name: string): History {
-  const named = (operation: Operation) => operation.workload === name;
-  return history.operations.some(named) ? ofWorkload(history, name) : history;
+  const has = new Set(history.operations.map(({ workload }) => workload));
+  if (has.has(name)) return ofWorkload(history, name);
+  const isWorkload = workloads.some((one) => one.name === name);
+  // Operations that name no workload have "" for it: they are of whatever is asked for.
+  if (isWorkload && has.size > 0 && !has.has("")) {
+    throw new ScenarioError(
+      `no such workload in this history: ${name}; it has ${[...has].sort().join(", ")}`,
+    );
+  }
+  const { operations } = history;
+  return { ...history, operations: operations.filter(({ workload }) => !workload.includes("@")) };
 }
