@@ -81,10 +81,11 @@ function planFor(stores: readonly Measurable[], more: Partial<BenchPlan> = {}): 
 
 describe("a bench", () => {
   it("measures every cell in every round, compares, and names where the first store loses", async () => {
-    const slow = fakeStore("slow", { delayMs: 3 });
+    // So much slower that no noise of a busy machine is as large.
+    const slow = fakeStore("slow", { delayMs: 20 });
     const fast = fakeStore("fast");
     const { results, runDir } = await runBench(
-      planFor([slow.store, fast.store], { clients: [1, 2], rounds: 3 }),
+      planFor([slow.store, fast.store], { clients: [1, 2], rounds: 3, measureMs: 150 }),
     );
     expect(results.verdict).toBe(true);
     expect(results.cells.map(({ cell, store }) => `${cell}: ${store}`)).toEqual([
