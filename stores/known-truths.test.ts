@@ -44,7 +44,7 @@ async function acked(line: string): Promise<RunResults> {
 }
 
 async function explored(store: string, durability: string): Promise<{ results: RunResults } & Explored> {
-  const line = `explore --store ${store} --durability ${durability} --workload kv --profile ext4-ordered --seconds 6 --seed 7`;
+  const line = `explore --store ${store} --durability ${durability} --workload kv --profile ext4-ordered --seconds 3 --seed 7`;
   const results = await acked(line);
   const one = results.explorations?.[0];
   expect(one, "the trace was explored").toBeDefined();

@@ -88,7 +88,7 @@ describe.skipIf(!traceable)("a planted bug is caught in the crash states of a tr
       while (!found && ++run <= runsAtMost) {
         const exploreUnder = await traced(store.name, bug.workloads, "always", firstSeed + run - 1);
         for (const other of notUnder) {
-          const { findings } = await exploreUnder(other, { seconds: 4 });
+          const { findings } = await exploreUnder(other, { seconds: 2 });
           expect(findings).toEqual([]);
         }
         const results = await exploreUnder(profile, { seconds: 45, stopAtFirst: true });
