@@ -214,6 +214,8 @@ export interface RunResults {
   readonly sweep?: SweepResults;
   /** Of a store that runs as several members. */
   readonly cluster?: ClusterResults;
+  /** A cluster beside the store, which a run that names none partitions at its end. */
+  readonly pair?: { readonly store: string; readonly operations: number; readonly cluster: ClusterResults };
   readonly notCovered: readonly NotCovered[];
   /** The worst thing seen, in one sentence ("longest time without an acknowledgement: 412 ms, after kill"). */
   readonly worst: string;
@@ -263,8 +265,6 @@ export interface ClusterFaultSpan extends Span {
 
 /** What a run of a cluster showed, for its lanes in the report. */
 export interface ClusterResults {
-  /** The store, where it is not the run's own: a default run partitions a pair of its own. */
-  readonly store?: string;
   readonly members: readonly string[];
   readonly network: "proxies" | "namespaces";
   /** Who led, as the members themselves said when they were asked, every 100 ms or so. */

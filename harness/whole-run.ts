@@ -179,9 +179,9 @@ async function withPair(
   });
   if (!own.cluster) return results;
   const store = own.store.name;
-  const cluster = { ...own.cluster, store };
+  const pair = { store, operations: own.counts.operations ?? 0, cluster: own.cluster };
   const faults = own.faults.map((tally) => ({ ...tally, name: `${tally.name} (${store})` }));
-  const combined = { ...results, cluster, faults: [...results.faults, ...faults] };
+  const combined = { ...results, pair, faults: [...results.faults, ...faults] };
   const named = own.findings.map((finding) => ({ ...finding, sentence: `${store}: ${finding.sentence}` }));
   return withPart(
     combined,

@@ -119,6 +119,16 @@ export function measuredSentence(results: RunResults): string {
   return `${parts.join(" · ")}${alike ? `; ${judged[0]}` : ""}`;
 }
 
+/** What became of the cluster beside the store; empty without one. */
+export function pairSentence(results: RunResults): string {
+  const { pair } = results;
+  if (!pair) return "";
+  const own = { ...results, cluster: pair.cluster };
+  const wrong = results.findings.some(({ sentence }) => sentence.startsWith(`${pair.store}: `));
+  const said = wrong ? "see what was found" : "nothing found";
+  return `${pair.store}: ${said} in ${count(pair.operations)} operations through ${stormsWords(pair.cluster)}; ${measuredSentence(own)}`;
+}
+
 function lostWords({ count: lost, of, spanMs }: ClusterResults["measured"]["lostAcknowledged"]): string {
   if (of === 0) return "not measured, no acknowledged insertion into a set or list could be looked for";
   if (lost === 0) return `none of ${count(of)}`;

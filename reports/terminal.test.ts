@@ -130,3 +130,15 @@ test("a cluster with a long finding and much to say still fits 25 lines", () => 
   expect(lines.length).toBeLessThanOrEqual(25);
   expect(lines.at(-1)).toContain(results.replay);
 });
+
+test("a cluster that was partitioned beside the store has a line of its own, and leaves the store's crashes their words", () => {
+  const results: RunResults = {
+    ...syntheticResults(true, faults),
+    pair: { store: "some-pair", operations: 321, cluster: clusterResults() },
+  };
+  const text = terminalSummary(results, plain);
+  expect(text).toMatch(/^ {2}partitioned +some-pair: nothing found in 321 operations/m);
+  expect(text).toMatch(/^ {2}crashes /m);
+  expect(text).not.toMatch(/^ {2}storms /m);
+  expect(text.trimEnd().split("\n").length).toBeLessThanOrEqual(25);
+});

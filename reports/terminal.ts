@@ -13,6 +13,7 @@ import type {
 import {
   measuredSentence,
   networkWords,
+  pairSentence,
   servingAgainWords,
   stormsOf,
   unavailableWords,
@@ -67,6 +68,7 @@ export function terminalSummary(results: RunResults, options: SummaryOptions): s
     ["fired", [fired(results)], 3],
     ["explored", explored(results), 5],
     ["swept", swept(results), 2],
+    ["partitioned", [pairSentence(results)], 2],
     ["checked", checked(results.checks), 6],
     ["not covered", notCovered(results.notCovered), 4],
   ];

@@ -31,11 +31,19 @@ const linksShown = 120;
 
 /** Nothing when the run is not of a cluster. `share`: of the bars, rounds and rows, for a page that would weigh too much. */
 export function clusterSection(results: RunResults, share = 1): Markup {
+  const { pair } = results;
+  if (!pair) return sectionOf(results, share, "Cluster over time", !pictureFirst(results));
+  // Its picture is never the first thing: that is the store's own.
+  const own = { ...results, cluster: pair.cluster };
+  return sectionOf(own, share, `The cluster beside it: ${pair.store}`, true);
+}
+
+function sectionOf(results: RunResults, share: number, heading: string, withPicture: boolean): Markup {
   const { cluster } = results;
   if (!cluster) return html``;
-  return html`<section class="cluster" aria-labelledby="cluster"><h2 id="cluster">Cluster over time</h2>
+  return html`<section class="cluster" aria-labelledby="cluster"><h2 id="cluster">${heading}</h2>
 <p class="quiet">${counted(cluster.members.length, "member")} on ${networkWords(cluster)}: ${stormsWords(cluster)}; ${leaderWords(cluster)}. ${linksNote(cluster)}</p>
-${pictureFirst(results) ? "" : clusterPicture(cluster, share)}
+${withPicture ? clusterPicture(cluster, share) : ""}
 ${rounds(cluster, share)}
 <h3 id="cluster-faults">Faults, and when it served again</h3>
 ${faultTables(cluster, share)}

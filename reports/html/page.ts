@@ -65,7 +65,7 @@ function rendered(input: PageInput, share: number): string {
 <style>${trusted(sheet)}</style></head><body>
 <a class="skip" href="#main">Skip to the findings</a>
 ${firstScreen(results, { faults, starts: timeline.starts, members }, share)}
-<nav aria-label="Sections">${results.cluster ? html`<a href="#cluster">Cluster</a>` : ""}${results.explorations ? html`<a href="#crash-states">Crash states</a>` : ""}${results.sweep ? html`<a href="#sweep">Sweep</a>` : ""}<a href="#times">Response times</a><a href="#distribution">Distribution</a>${laneInput ? html`<a href="#lanes">Lanes</a>` : ""}${keys ? html`<a href="#keys">Key by key</a>` : ""}<a href="#checks">Checks</a><a href="#faults">Faults</a><a href="#store-output">Store output</a><a href="#machine">Machine</a></nav>
+<nav aria-label="Sections">${results.cluster || results.pair ? html`<a href="#cluster">Cluster</a>` : ""}${results.explorations ? html`<a href="#crash-states">Crash states</a>` : ""}${results.sweep ? html`<a href="#sweep">Sweep</a>` : ""}<a href="#times">Response times</a><a href="#distribution">Distribution</a>${laneInput ? html`<a href="#lanes">Lanes</a>` : ""}${keys ? html`<a href="#keys">Key by key</a>` : ""}<a href="#checks">Checks</a><a href="#faults">Faults</a><a href="#store-output">Store output</a><a href="#machine">Machine</a></nav>
 ${clusterSection(results, share)}
 ${explorations(results)}
 ${sweepMatrix(results)}
