@@ -9,6 +9,7 @@
 import fc from "fast-check";
 import type { Fault, FaultParameters } from "../faults/contract.ts";
 import type { Durability, Store } from "../stores/contract.ts";
+import { Draws, ShuffledRounds } from "./dealing.ts";
 import type { CyclePlan, EpochPlan, PlannedFault } from "./scenario.ts";
 
 export interface ScheduleOptions {
@@ -123,39 +124,30 @@ function hides(passing: PlannedFault, ending: PlannedFault | undefined): boolean
 
 /** Deals faults in shuffled rounds, each with parameters drawn from its own arbitrary. */
 class Deck {
-  #left: Fault[] = [];
-  #draws = 0;
-  readonly #faults: readonly Fault[];
+  readonly #draws: Draws;
+  readonly #rounds: ShuffledRounds<Fault>;
   readonly #options: ScheduleOptions;
-  readonly #salt: number;
 
   constructor(faults: readonly Fault[], options: ScheduleOptions, salt: number) {
-    this.#faults = faults;
+    this.#draws = new Draws(options.seed, salt);
+    this.#rounds = new ShuffledRounds(faults, this.#draws);
     this.#options = options;
-    this.#salt = salt;
   }
 
   deal(fromMs: number, toMs: number): PlannedFault | undefined {
-    if (this.#faults.length === 0) return undefined;
-    if (this.#left.length === 0) {
-      this.#left = this.#sample(fc.shuffledSubarray([...this.#faults], { minLength: this.#faults.length }));
-    }
-    const fault = this.#left.pop()!;
-    const parameters = fitToMode(
-      this.#sample(fault.parameters(this.#options.store)),
-      fault,
-      this.#options.durability,
-    );
-    return { fault: fault.name, atMs: this.#sample(fc.integer({ min: fromMs, max: toMs })), parameters };
+    const fault = this.#rounds.next();
+    if (!fault) return undefined;
+    const { store, durability } = this.#options;
+    const parameters = fitToMode(this.#draws.one(fault.parameters(store)), fault, durability);
+    return {
+      fault: fault.name,
+      atMs: this.#draws.one(fc.integer({ min: fromMs, max: toMs })),
+      parameters,
+    };
   }
 
   dealMany(count: number, fromMs: number, toMs: number): PlannedFault[] {
     const dealt = Array.from({ length: count }, () => this.deal(fromMs, toMs));
     return dealt.filter((plan) => plan !== undefined).sort((a, b) => a.atMs - b.atMs);
-  }
-
-  #sample<T>(arbitrary: fc.Arbitrary<T>): T {
-    const seed = (Math.imul(this.#options.seed ^ (this.#salt << 24), 2654435761) + this.#draws++) | 0;
-    return fc.sample(arbitrary, { seed, numRuns: 1 })[0]!;
   }
 }

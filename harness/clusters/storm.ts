@@ -11,6 +11,7 @@
 import fc from "fast-check";
 import type { ClusterFault, Fault, FaultParameters, NetworkFault } from "../../faults/contract.ts";
 import type { Store } from "../../stores/contract.ts";
+import { Draws, ShuffledRounds } from "../dealing.ts";
 
 /** One fault of a storm. */
 export interface StormStep {
@@ -139,43 +140,35 @@ interface Dealt {
 /** Deals faults in shuffled rounds, each with parameters drawn from its own arbitrary. */
 class Deck<T extends Dealt> {
   readonly empty: boolean;
-  #left: T[] = [];
-  #draws = 0;
-  readonly #faults: readonly T[];
+  readonly #draws: Draws;
+  readonly #rounds: ShuffledRounds<T>;
   readonly #options: StormOptions;
-  readonly #salt: number;
 
   constructor(faults: readonly T[], options: StormOptions, salt: number) {
-    this.#faults = faults;
+    this.#draws = new Draws(options.seed, salt);
+    this.#rounds = new ShuffledRounds(faults, this.#draws);
     this.#options = options;
-    this.#salt = salt;
     this.empty = faults.length === 0;
   }
 
   deal(): Omit<StormStep, "atMs"> | undefined {
-    if (this.empty) return undefined;
-    if (this.#left.length === 0) {
-      this.#left = this.#sample(fc.shuffledSubarray([...this.#faults], { minLength: this.#faults.length }));
-    }
-    const fault = this.#left.pop()!;
+    const fault = this.#rounds.next();
+    if (!fault) return undefined;
     const of = "when" in fault ? this.#options.store : this.#options.members;
-    return { fault: fault.name, parameters: this.#sample(fault.parameters(of as never)) };
+    return { fault: fault.name, parameters: this.#draws.one(fault.parameters(of as never)) };
   }
 
   /** With the member that it strikes: the leader about every second time. */
   dealToMember(): Omit<StormStep, "atMs"> | undefined {
     const dealt = this.deal();
     if (!dealt) return undefined;
-    const member = this.#sample(fc.oneof(fc.constant("leader" as const), fc.nat(this.#options.members - 1)));
+    const member = this.#draws.one(
+      fc.oneof(fc.constant("leader" as const), fc.nat(this.#options.members - 1)),
+    );
     // What a single node only answers later, a cluster may hold an election over.
     const paused =
-      dealt.fault === "pause" ? { durationMs: this.#sample(fc.integer({ min: 200, max: 2500 })) } : {};
+      dealt.fault === "pause" ? { durationMs: this.#draws.one(fc.integer({ min: 200, max: 2500 })) } : {};
     const parameters = { ...dealt.parameters, ...paused };
-    return { ...dealt, parameters, member, downMs: this.#sample(fc.integer({ min: 100, max: 900 })) };
-  }
-
-  #sample<V>(arbitrary: fc.Arbitrary<V>): V {
-    const seed = (Math.imul(this.#options.seed ^ (this.#salt << 24), 2654435761) + this.#draws++) | 0;
-    return fc.sample(arbitrary, { seed, numRuns: 1 })[0]!;
+    return { ...dealt, parameters, member, downMs: this.#draws.one(fc.integer({ min: 100, max: 900 })) };
   }
 }

@@ -88,7 +88,7 @@ describe.skipIf(!traceable)("a planted bug is caught in the crash states of a tr
       while (!found && ++run <= runsAtMost) {
         const exploreUnder = await traced(store.name, bug.workloads, "always", firstSeed + run - 1);
         for (const other of notUnder) {
-          const { findings } = await exploreUnder(other, { seconds: 2 });
+          const { findings } = await exploreUnder(other, { seconds: 4 });
           expect(findings).toEqual([]);
         }
         const results = await exploreUnder(profile, { seconds: 45, stopAtFirst: true });
@@ -149,7 +149,7 @@ describe.skipIf(!traceable)("and the opposite", () => {
   test.each(modes)("ramlog in mode %s shows nothing", { timeout: deadlineMs }, async (durability) => {
     const exploreUnder = await traced("ramlog", undefined, durability);
     for (const profile of ["ext4-ordered", "posix-strict"]) {
-      const { findings } = await exploreUnder(profile, { seconds: 2 });
+      const { findings } = await exploreUnder(profile, { seconds: 4 });
       expect(findings).toEqual([]);
     }
   });

@@ -142,7 +142,7 @@ describe("the states of random short traces", () => {
           const naive = naiveCrashStates(startOf(list), list.events, profile);
           expect(list.states(profile)).toEqual(naive);
         }),
-        { numRuns: 200, seed },
+        { numRuns: 400, seed },
       );
     });
   }
@@ -165,7 +165,7 @@ describe("a sample of states", () => {
             expect([again.high, again.low]).toEqual([state.high, state.low]);
           }
         }),
-        { numRuns: 80, seed },
+        { numRuns: 150, seed },
       );
     });
   }
@@ -188,7 +188,7 @@ describe("a sample of states", () => {
           }
         }
       }),
-      { numRuns: 80, seed },
+      { numRuns: 150, seed },
     );
   });
 
@@ -202,7 +202,7 @@ describe("a sample of states", () => {
             .states.map((state) => state.identity);
         expect(once()).toEqual(once());
       }),
-      { numRuns: 30, seed },
+      { numRuns: 50, seed },
     );
   });
 
