@@ -117,7 +117,7 @@ function standard(seed: number, seconds: number): Check[] {
     const scenario = { store: store.name, workloads, faults, seed, seconds: clusterSeconds, cycles: 1 };
     return { name: store.name, scenario, mustFind: finding };
   });
-  const seeds = [seed, seed + 1];
+  const seeds = [seed, seed + 1, seed + 2];
   return [
     ...planted.sort((a, b) => Number(b.name.startsWith("canary")) - Number(a.name.startsWith("canary"))),
     { name: "ramlog without faults", scenario: { store: "ramlog", faults: ["none"], seed, seconds: 5 } },

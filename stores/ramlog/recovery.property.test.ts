@@ -90,7 +90,7 @@ describe("recovery", () => {
         const last = await recoverOnly(copy!);
         expect(last.contents).toEqual(twice.states.at(-1));
       }),
-      { numRuns: 24, seed: 20261123 },
+      { numRuns: 40, seed: 20261123 },
     );
   });
 
