@@ -6,9 +6,10 @@ export default defineConfig({
     include: ["{harness,faults,workloads,stores,reports,scripts}/**/*.test.ts"],
     exclude: ["dist/**", "runs/**", "node_modules/**"],
     globalSetup: ["scripts/vitest-setup.ts"],
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
-    // A poll waits for what must happen, however slow the machine: its deadline (1 s if not set) is no assertion.
+    // Deadlines, against a hang: no assertion. What must happen may take as long as a slow and busy machine needs (a poll's
+    // default is 1 s).
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
     expect: { poll: { timeout: 20_000 } },
     // Whole runs wait for their store as much as they compute: with a worker for each core, cores would be idle.
     maxWorkers: Math.ceil(availableParallelism() * 1.5),

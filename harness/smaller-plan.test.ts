@@ -52,10 +52,10 @@ test.skipIf(!detectMachine().compiler)(
     expect(plan!.results.replay).toBe(`acked replay ${join(directory.path, "smaller")}`);
     expect(existsSync(plan!.directory.scenarioFile)).toBe(true);
   },
-  90_000,
+  120_000,
 );
 
 test("a finding that never comes back is not made smaller, and no trial is left behind", async () => {
   expect(await smaller(found("negative-balance"), 1500)).toBeUndefined();
   expect(readdirSync(directory.path).filter((name) => name.includes("trial"))).toEqual([]);
-}, 40_000);
+}, 120_000);

@@ -234,6 +234,6 @@ describe("whatever was found", () => {
       expect(page).toMatch(/more keys with a finding are not drawn/);
       expect(page.match(/class="key-view"/g)?.length ?? 0).toBeGreaterThan(text === "v" ? 20 : 0);
     },
-    60_000,
+    120_000,
   );
 });

@@ -105,7 +105,7 @@ async function checkOf(run: string) {
   return execa(process.execPath, [acked, "check", run, "--model", "register", "--json"], options);
 }
 
-describe.runIf(process.platform === "linux")("Ctrl-C", { timeout: 90_000 }, () => {
+describe.runIf(process.platform === "linux")("Ctrl-C", { timeout: 120_000 }, () => {
   it.each([
     ["during the instrument check", [], "instrument-check/history.jsonl", '"invoke"'],
     ["under load", ["--fault", "none"], "history.jsonl", '"type":"ok"'],
@@ -155,7 +155,7 @@ describe.runIf(process.platform === "linux")("Ctrl-C", { timeout: 90_000 }, () =
   });
 });
 
-describe.runIf(process.platform === "linux")("Ctrl-C of a gate", { timeout: 90_000 }, () => {
+describe.runIf(process.platform === "linux")("Ctrl-C of a gate", { timeout: 120_000 }, () => {
   it("ends it with the check that is made, and is no pass", async () => {
     const going = beginCommand("gate");
     await until(going, "history.jsonl", '"type":"ok"');
@@ -169,7 +169,7 @@ describe.runIf(process.platform === "linux")("Ctrl-C of a gate", { timeout: 90_0
   });
 });
 
-describe.runIf(process.platform === "linux")("SIGKILL of acked", { timeout: 90_000 }, () => {
+describe.runIf(process.platform === "linux")("SIGKILL of acked", { timeout: 120_000 }, () => {
   it.each([
     ["under load", ["--fault", "none"], '"type":"ok"'],
     ["while the store is stopped by SIGSTOP", ["--fault", "pause"], '"event":"fired"'],

@@ -50,7 +50,7 @@ beforeAll(async () => {
   chmodSync(join(installed, bin.acked), 0o755); // as npm does to every bin it links
   writeFileSync(join(home, "package.json"), '{"private":true}\n');
   writeFileSync(join(home, "my-store.mjs"), myStore);
-}, 60_000);
+}, 120_000);
 
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
@@ -73,7 +73,7 @@ async function npxAcked(...args: readonly string[]) {
   return { code: ended.exitCode, document: JSON.parse(ended.stdout), err: ended.stderr };
 }
 
-describe("a store of one's own, from the packed package", { timeout: 60_000 }, () => {
+describe("a store of one's own, from the packed package", { timeout: 120_000 }, () => {
   it("is a module of at most 20 lines", () => {
     expect(myStore.trimEnd().split("\n").length).toBeLessThanOrEqual(20);
   });

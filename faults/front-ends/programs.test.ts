@@ -218,5 +218,5 @@ describe.skipIf(!available("postgres", bundledPostgresMissing()))("Postgres", ()
     const log = disk.events("datasync").filter(({ path }) => path.includes("pg_wal/"));
     expect(log.length).toBeGreaterThanOrEqual(10);
     expect(new Set(disk.trace().events.map(({ pid }) => pid)).size).toBeGreaterThan(5);
-  }, 60_000);
+  }, 120_000);
 });

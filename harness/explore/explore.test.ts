@@ -118,7 +118,7 @@ describe.skipIf(!findCompiler())("exploring a traced run (needs a C compiler)", 
     }
   });
 
-  test("what threads have explored before changes nothing", { timeout: 60_000 }, async () => {
+  test("what threads have explored before changes nothing", { timeout: 120_000 }, async () => {
     const threads = threadsFor(ramlog);
     try {
       // With few states: it is soon over.

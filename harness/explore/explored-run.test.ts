@@ -148,7 +148,7 @@ describe.skipIf(!findCompiler())("a store that never syncs", () => {
     found = await traced("broken/never-syncs", { operations: 40 });
     results = await explored(found.directory, found.resolution, 12_000);
     finding = results.explorations![0]!.findings[0]!;
-  }, 60_000);
+  }, 120_000);
 
   const replay = (directory: RunDirectory, recorded = results) =>
     replayTracedRun({ directory, resolution: found.resolution, recorded, runsDir: runs });

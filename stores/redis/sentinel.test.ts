@@ -26,7 +26,7 @@ describe.skipIf(missing !== undefined)("three members of Redis with Sentinel", (
 
   beforeAll(async () => {
     cluster = await ServingCluster.form(redisSentinel, 3, { mode: "always" });
-  }, 30_000);
+  }, 120_000);
 
   afterAll(() => cluster?.remove());
 

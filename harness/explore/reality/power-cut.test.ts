@@ -143,5 +143,5 @@ describe("a store whose power is really cut", () => {
     const refused = await cut(skip, { store, fileSystems: ["ext4"] }).catch((error: unknown) => error);
     expect(refused).toBeInstanceOf(ScenarioError);
     expect((refused as Error).message).toMatch(/does not start|false/);
-  }, 60_000);
+  }, 120_000);
 });
