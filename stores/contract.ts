@@ -330,7 +330,7 @@ export interface SimulatedDisk {
   syncData(fd: number): void;
   size(fd: number): number;
   truncate(fd: number, size: number): void;
-  /** The whole file. Shared memory: not to be changed. */
+  /** The whole file as it is now. Shared memory, which nobody changes: not the store, and not the disk, either. */
   readFile(path: string): Uint8Array;
   /** Names in a directory, sorted. */
   list(path: string): string[];

@@ -84,7 +84,7 @@ export interface Codec {
   /** Appends one entry. */
   writeEntry(out: ByteWriter, changes: readonly Change[]): void;
   /** Decodes the entries of a batch. Throws `FormatError`. */
-  readEntries(bytes: Buffer, start: number, end: number, count: number): Change[][];
+  readEntries(bytes: Buffer, start: number, end: number, count: number): readonly (readonly Change[])[];
   /** Fills in the header of the batch whose entries are `bytes[start + batchHeaderBytes, end)`; its checksum. */
   sealBatch(bytes: Buffer, start: number, end: number, header: BatchHeader): number;
   /** Reads the batch at `offset`; without `expected`, one that stands by itself. Never throws. */
@@ -92,8 +92,19 @@ export interface Codec {
   writeSegmentHeader(bytes: Buffer, start: number, header: SegmentHeader): void;
   /** `"empty"`: only zeros there, a segment that was prepared and never used. Never throws. */
   readSegmentHeader(bytes: Buffer): SegmentHeader | "empty" | "damaged";
-  writeValue(out: ByteWriter, value: Value): void;
-  readValue(input: ByteReader): Value;
+  /** Appends one record of a snapshot. */
+  writeRecord(out: ByteWriter, record: SnapshotRecord): void;
+  /** Decodes the records of one block of a snapshot. Throws `FormatError`. */
+  readRecords(block: Buffer): readonly SnapshotRecord[];
+}
+
+/** What a snapshot holds of one key. */
+export interface SnapshotRecord {
+  readonly table: string;
+  readonly key: string;
+  readonly value: Value;
+  /** The log index that wrote it. */
+  readonly index: number;
 }
 
 /** Bytes that cannot be what this version wrote. */
@@ -299,8 +310,24 @@ export const binaryCodec: Codec = {
     };
   },
 
-  writeValue,
-  readValue,
+  writeRecord(out, { table, key, value, index }) {
+    out.string(table);
+    out.string(key);
+    out.u53(index);
+    writeValue(out, value);
+  },
+
+  readRecords(block) {
+    const input = new ByteReader(block, 0, block.length);
+    const records: SnapshotRecord[] = [];
+    while (input.at < input.end) {
+      const table = input.string();
+      const key = input.string();
+      const index = input.u53();
+      records.push({ table, key, value: readValue(input), index });
+    }
+    return records;
+  },
 };
 
 /** The places in `bytes` after `from` where a batch might begin. */

@@ -295,7 +295,7 @@ async function replayChain(
   let lastIndex = 0;
   let cut: CutReport | null = null;
   let proven = { position: origin, index: snapshot };
-  let tail: Change[][] = [];
+  let tail: (readonly Change[])[] = [];
   for (const [place, file] of chain.entries()) {
     const name = segmentName(file.id);
     const bytes = await readWhole(options, name);
@@ -433,7 +433,7 @@ function replayEntry(
   file: ChainFile,
   batch: ReadBatch,
   index: number,
-  changes: Change[],
+  changes: readonly Change[],
 ): void {
   try {
     sink.replay(index, changes);
@@ -443,7 +443,12 @@ function replayEntry(
   }
 }
 
-function decode(codec: Codec, bytes: Buffer, file: ChainFile, batch: ReadBatch): Change[][] {
+function decode(
+  codec: Codec,
+  bytes: Buffer,
+  file: ChainFile,
+  batch: ReadBatch,
+): readonly (readonly Change[])[] {
   try {
     return codec.readEntries(bytes, batch.start, batch.end, batch.header.entries);
   } catch (error) {

@@ -85,7 +85,7 @@ async function writeBlocks(
       const next = all.next();
       done = next.done === true;
       if (next.done) break;
-      writeRecord(out, codec, next.value);
+      codec.writeRecord(out, next.value);
       records += 1;
       if (records % 64 === 0 && performance.now() - began > sliceMs) break;
     }
@@ -102,17 +102,6 @@ async function writeBlocks(
   end.bytes.writeUInt32LE(checksum(end.bytes, 8, 16, crc), 4);
   await writeFully(disk, fd, end.bytes.subarray(0, 16), position);
   return position + 16;
-}
-
-function writeRecord(
-  out: ByteWriter,
-  codec: Codec,
-  record: { table: string; key: string; value: Value; index: number },
-): void {
-  out.string(record.table);
-  out.string(record.key);
-  out.u53(record.index);
-  codec.writeValue(out, record.value);
 }
 
 function sealBlock(out: ByteWriter, previous: number): number {
@@ -177,7 +166,9 @@ export async function readSnapshot(
         return { index, records };
       }
       try {
-        records += readBlock(codec, block, restore);
+        const read = codec.readRecords(block);
+        for (const one of read) restore(one.table, one.key, one.value, one.index);
+        records += read.length;
       } catch (error) {
         if (!(error instanceof FormatError)) throw error;
         throw damagedAt(position, error.message);
@@ -200,23 +191,6 @@ function readHeader(header: Buffer): number {
     throw damagedAt(0, "its header's checksum does not match");
   }
   return header.readUInt32LE(16) + header.readUInt32LE(20) * 0x1_0000_0000;
-}
-
-function readBlock(
-  codec: Codec,
-  block: Buffer,
-  restore: (table: string, key: string, value: Value, index: number) => void,
-): number {
-  const input = new ByteReader(block, 0, block.length);
-  let records = 0;
-  while (input.at < input.end) {
-    const table = input.string();
-    const key = input.string();
-    const index = input.u53();
-    restore(table, key, codec.readValue(input), index);
-    records += 1;
-  }
-  return records;
 }
 
 function damagedAt(offset: number, what: string): SnapshotDamaged {

@@ -43,6 +43,8 @@ export class List {
 
   /** Elements `[from, to)`. */
   slice(from: number, to: number): string[] {
+    if (this.headLength === 0)
+      return this.tail.slice(Math.max(0, from), Math.max(0, Math.min(to, this.length)));
     const out: string[] = [];
     for (let at = Math.max(0, from); at < Math.min(to, this.length); at += 1) {
       out.push(

@@ -112,7 +112,7 @@ function sameJson(a: unknown, b: unknown): boolean {
   }
   if (Array.isArray(a)) {
     if (!Array.isArray(b) || a.length !== b.length) return false;
-    for (let i = a.length - 1; i >= 0; i--) if (!sameJson(a[i], b[i])) return false;
+    for (let i = a.length - 1; i >= 0; i--) if (a[i] !== b[i] && !sameJson(a[i], b[i])) return false;
     return true;
   }
   if (Array.isArray(b)) return false;
