@@ -330,9 +330,14 @@ export const binaryCodec: Codec = {
   },
 };
 
-/** The places in `bytes` after `from` where a batch might begin. */
-export function* batchCandidates(bytes: Buffer, from: number): IterableIterator<number> {
-  for (let at = bytes.indexOf(batchMark, from); at >= 0; at = bytes.indexOf(batchMark, at + 1)) yield at;
+/**
+ * The places in `bytes` after `from` where a batch of entries from the index `least` on might begin. A batch that says to
+ * be of earlier ones is either that, or damaged: its checksum need not be computed to know that it is no such batch.
+ */
+export function* batchCandidates(bytes: Buffer, from: number, least = 0): IterableIterator<number> {
+  for (let at = bytes.indexOf(batchMark, from); at >= 0; at = bytes.indexOf(batchMark, at + 1)) {
+    if (at + batchHeaderBytes <= bytes.length && getU53(bytes, at + 16) >= least) yield at;
+  }
 }
 
 /** True when `bytes[from, to)` holds nothing but zeros. */

@@ -360,7 +360,7 @@ function requireEnd(
 
 /** Decides whether the end of the newest segment is an end, a tail to cut, or damage. */
 function endOfLog(codec: Codec, bytes: Buffer, file: ChainFile, stop: Stop): CutReport | null {
-  const behind = lookBehind(codec, bytes, file.id, stop.offset);
+  const behind = lookBehind(codec, bytes, file.id, stop.offset, file.header.firstIndex);
   const reason = stop.reason ?? whyNoEnd(bytes, file, stop.offset, behind.batches);
   if (Math.max(file.header.synced, behind.claimed) > stop.offset) {
     throw damagedBeforeSync(file.id, stop.offset, reason ?? "zeros where batches were");
@@ -378,17 +378,19 @@ function whyNoEnd(bytes: Buffer, file: ChainFile, offset: number, batchesBehind:
 
 /**
  * What of this segment can be read behind `offset`: how many batches, and the farthest position that they claim to have
- * been synced (0 when none does). What the file held before it was reused is not of this segment.
+ * been synced (0 when none does). What the file held before it was reused is not of this segment, whose entries are not
+ * before `firstIndex`.
  */
 function lookBehind(
   codec: Codec,
   bytes: Buffer,
   segment: number,
   offset: number,
+  firstIndex: number,
 ): { batches: number; claimed: number } {
   let batches = 0;
   let claimed = 0;
-  for (const candidate of batchCandidates(bytes, offset)) {
+  for (const candidate of batchCandidates(bytes, offset, firstIndex)) {
     const read = codec.readBatch(bytes, candidate, segment);
     if (read.kind !== "batch") continue;
     batches += 1;
@@ -493,6 +495,7 @@ async function looseSegments(
   chain: readonly ChainFile[],
 ): Promise<LooseSegments> {
   const newest = chain.at(-1)?.id ?? 0;
+  const firstIndex = chain.at(-1)?.header.firstIndex ?? 0;
   const onChain = new Set(chain.map((file) => file.id));
   const discarded: string[] = [];
   let cut: CutReport | null = null;
@@ -500,7 +503,7 @@ async function looseSegments(
   for (const { id, header } of loose.filter((file) => file.id > newest)) {
     const name = segmentName(id);
     const bytes = await readWhole(options, name);
-    const behind = lookBehind(options.codec, bytes, id, 0);
+    const behind = lookBehind(options.codec, bytes, id, 0, firstIndex);
     if (behind.claimed > 0) throw damagedBeforeSync(id, 0, "its header does not match");
     const unused = header === "stale" ? behind.batches === 0 : isZero(bytes, 0, bytes.length);
     if (unused) continue;
