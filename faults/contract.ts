@@ -184,6 +184,25 @@ export interface LinkTraffic {
   readonly bytes: number;
 }
 
+/** One message on a link: what one read from its sender's socket brought. */
+export interface LinkMessage {
+  /** `n1>n2`. */
+  readonly link: string;
+  readonly bytes: number;
+  /** ns of CLOCK_MONOTONIC: when it had been read from its sender. */
+  readonly sentNs: number;
+  /** ns after that it was handed, whole, to its receiver; absent when it never was. */
+  readonly arrivedAfterNs?: number;
+}
+
+/** The messages of a network, as far as they are remembered. */
+export interface LinkMessages {
+  /** Those sent, or arrived, from `fromNs` to `toNs` (CLOCK_MONOTONIC) on the wanted links, in the order of sending. */
+  between(fromNs: number, toNs: number, wanted: (link: string) => boolean): readonly LinkMessage[];
+  /** True when messages from before that moment (CLOCK_MONOTONIC, ns) may have been forgotten. */
+  forgot(ns: number): boolean;
+}
+
 /**
  * The network between the members of one cluster and its clients. Two mechanisms, one behaviour: user-space proxies, and
  * network namespaces below TCP (root). Faults overlap; each is counted and healed on its own.
@@ -208,6 +227,8 @@ export interface Network {
   heal(): Promise<void>;
   /** What each directed link has carried: a link that never carried anything was not tested. */
   traffic(): ReadonlyMap<string, LinkTraffic>;
+  /** The messages that went over its links; below TCP only those of clients are seen. Kept after `close`. */
+  messages(): LinkMessages;
   /** One sentence for each thing that went wrong with the network itself; a run that has any is no pass. */
   failures(): readonly string[];
   /** Heals, closes, removes. Idempotent. */

@@ -286,6 +286,33 @@ export interface ClusterResults {
   /** Bytes and connections that each directed link has carried. */
   readonly traffic: Readonly<Record<string, { readonly connections: number; readonly bytes: number }>>;
   readonly measured: ClusterMeasured;
+  /** Around the first findings of each round that have operations, in the order of the findings; absent in older runs. */
+  readonly messages?: readonly FindingMessages[];
+}
+
+/** What passed on the links while the operations of a finding were under way. */
+export interface FindingMessages {
+  /** The finding's. */
+  readonly kind: string;
+  readonly sentence: string;
+  readonly operations: readonly (Span & {
+    /** The operation's `call`. */
+    readonly call: number;
+    /** The first ones between members, and between the operation's client and member, in the order of sending. */
+    readonly messages: readonly {
+      /** `n1>n2`. */
+      readonly link: string;
+      readonly bytes: number;
+      /** ns since the run's start: when the proxy had read it from its sender. */
+      readonly sentAt: number;
+      /** ns after that all of it was handed to its receiver; absent: not before the round was judged. */
+      readonly arrivedAfterNs?: number;
+    }[];
+    /** How many more there were. */
+    readonly leftOut: number;
+    /** Earlier messages may have been forgotten: a network remembers about a million. */
+    readonly forgotten: boolean;
+  })[];
 }
 
 /** What was measured, whether or not it is held against the store. */

@@ -136,6 +136,8 @@ interface Parcel {
   readonly dueAt: number;
   /** A limit has made it wait, and counts it. */
   waited: boolean;
+  /** Of bytes: their number in the link's log. */
+  readonly message: number;
 }
 
 interface FlowEvents {
@@ -218,7 +220,7 @@ class Flow {
     const sink = this.#sink;
     if (this.#link.clear && sink && this.#queue.length === 0 && !sink.writableNeedDrain && !this.#cutting) {
       if (sink.destroyed) return;
-      this.#link.bytes += bytes.length;
+      this.#link.passAtOnce(bytes.length);
       sink.write(bytes);
       return;
     }
@@ -229,7 +231,8 @@ class Flow {
     if (this.#sink?.destroyed) return;
     const delayMs = this.#link.receive(bytes);
     if (delayMs > 0) this.#lastDueAt = Math.max(this.#lastDueAt, performance.now() + delayMs);
-    this.#queue.push({ content, dueAt: this.#lastDueAt, waited: false });
+    const message = bytes > 0 ? this.#link.comesIn(bytes) : 0;
+    this.#queue.push({ content, dueAt: this.#lastDueAt, waited: false, message });
     this.#heldBytes += bytes;
     if (this.#heldBytes > heldBytesMax) this.#source?.pause();
     this.pump();
@@ -260,7 +263,10 @@ class Flow {
       return false;
     }
     if (passed > 0) this.#sink!.write(passed === bytes.length ? bytes : bytes.subarray(0, passed));
-    if (passed === bytes.length) return true;
+    if (passed === bytes.length) {
+      this.#link.arrived(parcel.message);
+      return true;
+    }
     parcel.content = bytes.subarray(passed);
     this.#pumpIn(allowed.waitMs);
     return false;

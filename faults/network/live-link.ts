@@ -10,6 +10,7 @@
  * link together.
  */
 import type { LinkCondition } from "../contract.ts";
+import type { MessageLog } from "./message-log.ts";
 
 /** A condition on one link, or shared by both directions of a pair, and what it has touched. */
 export interface ConditionInForce {
@@ -66,8 +67,15 @@ export class LiveLink {
   readonly #inForce = new Set<ConditionInForce>();
   readonly #carried = new Set<Carried>();
 
-  constructor(name: string) {
+  readonly #log: MessageLog | undefined;
+  /** In the log. */
+  readonly #number: number;
+
+  /** @param log gets every message. */
+  constructor(name: string, log?: MessageLog) {
     this.name = name;
+    this.#log = log;
+    this.#number = log?.link(name) ?? 0;
   }
 
   /** How many connections use it now, or hang. */
@@ -110,6 +118,21 @@ export class LiveLink {
   has(does: LinkCondition["does"]): boolean {
     for (const one of this.#inForce) if (one.condition.does === does) return true;
     return false;
+  }
+
+  /** Counts a message that comes in and goes on at once, as on a link that is clear. */
+  passAtOnce(bytes: number): void {
+    this.bytes += bytes;
+    this.#log?.passed(this.#number, bytes);
+  }
+
+  /** A message has come in that may have to wait: the number by which `arrived` is told that all of it has passed. */
+  comesIn(bytes: number): number {
+    return this.#log?.sent(this.#number, bytes) ?? 0;
+  }
+
+  arrived(message: number): void {
+    this.#log?.arrived(message);
   }
 
   /** Counts bytes that came in, for every condition that holds or delays them. Returns the delay in ms. */

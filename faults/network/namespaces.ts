@@ -40,6 +40,7 @@ import { carry } from "./connection.ts";
 import { freeSubnet } from "./free-subnet.ts";
 import { pathOf, run, whatIsOffered } from "./iproute.ts";
 import { type ConditionInForce, LiveLink, newCondition } from "./live-link.ts";
+import { MessageLog } from "./message-log.ts";
 import { leftNamespaces, namespacePrefix } from "./namespace-names.ts";
 import { listen } from "./proxy.ts";
 import { Refusals } from "./refusals.ts";
@@ -98,6 +99,7 @@ class NamespaceNetwork implements Network {
   readonly #endpoints = new Map<string, Endpoint>();
   /** The clients' proxies: refusals, and what is to be reset. */
   readonly #passed = new Map<string, LiveLink>();
+  readonly #messages = new MessageLog();
   readonly #servers = new Set<Server>();
   readonly #inForce = new Set<ClusterInjection>();
   readonly #failures: string[] = [];
@@ -258,6 +260,10 @@ class NamespaceNetwork implements Network {
     return this.#shaping.traffic();
   }
 
+  messages(): MessageLog {
+    return this.#messages;
+  }
+
   failures(): readonly string[] {
     return this.#failures;
   }
@@ -323,7 +329,7 @@ class NamespaceNetwork implements Network {
   /** A client's own way to every port of a member: passed on from the client's address. */
   async #linkClient(client: Place, member: Place): Promise<void> {
     const [forth, back] = [linkOf(client, member), linkOf(member, client)].map(({ name }) => {
-      const link = new LiveLink(name);
+      const link = new LiveLink(name, this.#messages);
       this.#passed.set(name, link);
       return link;
     }) as [LiveLink, LiveLink];

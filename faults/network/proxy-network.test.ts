@@ -84,6 +84,29 @@ describe("a connection between members", () => {
   });
 });
 
+it("messages are told link by link: what passed at once, what a fault held for a while, and what never arrived", async () => {
+  const from = Number(process.hrtime.bigint());
+  const { near, far } = await cluster.open("n1", "n2");
+  near.send("at once");
+  await expect.poll(() => far.received, soon).toBe("at once");
+  const link = { from: "n1", to: "n2" };
+  const held = await cluster.network.put([link], { does: "drop" });
+  near.send("held");
+  await expect.poll(() => held.fired()?.bytes, soon).toBe(4);
+  await held.heal();
+  await expect.poll(() => far.received, soon).toBe("at onceheld");
+  const lost = await cluster.network.put([link], { does: "drop" });
+  near.send("never");
+  await expect.poll(() => lost.fired()?.bytes, soon).toBe(5);
+  const messages = cluster.network
+    .messages()
+    .between(from, Number(process.hrtime.bigint()), (name) => name === "n1>n2");
+  expect(messages.map(({ bytes }) => bytes)).toEqual([7, 4, 5]);
+  expect(messages[0]!.arrivedAfterNs).toBe(0);
+  expect(messages[1]!.arrivedAfterNs).toBeGreaterThan(0);
+  expect(messages[2]!.arrivedAfterNs).toBeUndefined();
+});
+
 it("a member that is not up resets whoever calls", async () => {
   await cluster.peer("n2").kill();
   const [fromMember, fromClient] = [cluster.call("n1", "n2"), cluster.call("c0", "n2")];

@@ -36,6 +36,7 @@ import {
 import { type ConnectionOptions, carry, resetSocket } from "./connection.ts";
 import { freeListeningPort } from "./free-port.ts";
 import { type ConditionInForce, LiveLink, newCondition } from "./live-link.ts";
+import { MessageLog } from "./message-log.ts";
 import { listen } from "./proxy.ts";
 import { type ProcessesOf, SocketOwners } from "./socket-owner.ts";
 
@@ -82,6 +83,7 @@ class ProxyNetwork implements Network {
   readonly #unattributed = new Set<Socket>();
   readonly #handedOut = new Set<number>();
   readonly #failures: string[] = [];
+  readonly #messages = new MessageLog();
   #closed = false;
 
   constructor(processesOf: ProcessesOf) {
@@ -154,6 +156,10 @@ class ProxyNetwork implements Network {
         { bytes, connections: connectionsMade },
       ]),
     );
+  }
+
+  messages(): MessageLog {
+    return this.#messages;
   }
 
   failures(): readonly string[] {
@@ -241,7 +247,7 @@ class ProxyNetwork implements Network {
 
   #addPair(one: string, other: string): void {
     for (const name of [linkName({ from: one, to: other }), linkName({ from: other, to: one })]) {
-      if (!this.#links.has(name)) this.#links.set(name, new LiveLink(name));
+      if (!this.#links.has(name)) this.#links.set(name, new LiveLink(name, this.#messages));
     }
   }
 

@@ -16,7 +16,13 @@ import { type LoadClient, readBack, sendLoad, setUp } from "../clients/load.ts";
 import { RunClock } from "../history/clock.ts";
 import { HistoryWriter } from "../history/history-file.ts";
 import type { HistoryEvent } from "../history/operation.ts";
-import type { ClusterMeasured, ClusterResults, FaultRecord, RunResults } from "../results.ts";
+import type {
+  ClusterMeasured,
+  ClusterResults,
+  FaultRecord,
+  FindingMessages,
+  RunResults,
+} from "../results.ts";
 import type { Progress, RunOptions } from "../run.ts";
 import { RunBook } from "../run-book.ts";
 import { writeJson } from "../run-directory.ts";
@@ -27,6 +33,7 @@ import { judgeRound } from "./cluster-judge.ts";
 import { ClusterNemesis, type StormLife } from "./cluster-nemesis.ts";
 import { LeaderWatch } from "./leader-watch.ts";
 import { type Member, type MemberState, Members } from "./members.ts";
+import { messagesAround } from "./messages-around.ts";
 import { checkNetwork } from "./network-check.ts";
 import type { ClusterPlan, RoundPlan, StormFaults } from "./storm.ts";
 import { Timeline } from "./timeline.ts";
@@ -37,6 +44,8 @@ const healMsUsual = 20_000;
 const answerDeadlineMs = 15_000;
 /** ns within which a fault is noticed to have fired, after the end that it brought about. */
 const noticedNs = 500e6;
+/** Of a round: the others are of the same kind more often than not. */
+const findingsWithMessages = 5;
 /** Faults of one member after which it has no reason to end. */
 const leavesRunning = new Set(["pause", "clock-skew", "slow-sync", "slow-write"]);
 /** Faults after which a member must come back by itself. */
@@ -95,6 +104,7 @@ class ClusterStage {
   /** What the check before the run found wrong with the links. */
   readonly #networkFaults: string[] = [];
   #carried: ClusterResults["traffic"] = {};
+  readonly #messages: FindingMessages[] = [];
   #checked: ReturnType<Network["traffic"]> = new Map();
   #events: HistoryEvent[] = [];
   #nextIndex = 0;
@@ -251,8 +261,20 @@ class ClusterStage {
       unfenced: fired("resurrect-leader"),
     });
     this.book.checked(checks);
+    this.#rememberMessages(checks.flatMap((check) => check.findings));
     this.#measured.push(measured);
     this.#longestRoundMs = Math.max(this.#longestRoundMs, performance.now() - began);
+  }
+
+  #rememberMessages(findings: readonly Finding[]): void {
+    const { clients } = this.#resolution.scenario;
+    const options = {
+      ...{ messages: this.#network.messages(), clock: this.#clock, members: this.#members.names },
+      clientOf: (process: number) => clientName(process % clients),
+    };
+    const concerned = findings.filter(({ operations }) => operations.length > 0);
+    for (const finding of concerned.slice(0, findingsWithMessages))
+      this.#messages.push(messagesAround(finding, options));
   }
 
   /** Members that ended though nothing that was done to them excuses it. */
@@ -515,6 +537,7 @@ class ClusterStage {
           members: this.#members.names,
           network: this.#plan.network,
           traffic: this.#carried,
+          messages: this.#messages,
         },
         this.#lives,
         this.#watch.claims,

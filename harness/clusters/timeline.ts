@@ -54,7 +54,7 @@ export class Timeline {
   }
 
   results(
-    base: Pick<ClusterResults, "members" | "network" | "traffic">,
+    base: Pick<ClusterResults, "members" | "network" | "traffic" | "messages">,
     lives: readonly StormLife[],
     claims: readonly Claim[],
     measured: ClusterMeasured,

@@ -285,6 +285,38 @@ describe("a page with a cluster", () => {
     expect(section(cluster)).toContain("The cluster over the whole run");
   });
 
+  test("shows the messages around the finding: who sent what to whom, and whether it arrived", () => {
+    const { findings } = clusterRun(false, cluster);
+    const { kind, sentence, operations } = findings[0]!;
+    const { call, calledAt } = operations[0]!;
+    const sent = { bytes: 96, sentAt: calledAt };
+    const one = {
+      ...{ call, from: calledAt, to: calledAt + 5e6, leftOut: 3, forgotten: false },
+      messages: [
+        { ...sent, link: "n1>n2" },
+        { ...sent, link: "n2>n1", arrivedAfterNs: 2e5 },
+        { ...sent, link: "c1>n1", arrivedAfterNs: 1.5e9 },
+      ],
+    };
+    const text = (of: Partial<ClusterResults>) => section({ ...cluster, ...of }, false);
+    const shown = text({ messages: [{ kind, sentence, operations: [one] }] });
+    expect(shown).toContain("Messages around the finding");
+    expect(shown).toMatch(/n1 → n2<\/td><td class="number">96 B<\/td><td class="violation-word">never/);
+    expect(shown).toMatch(/n2 → n1<.*>at once</);
+    expect(shown).toMatch(/c1 → n1<.*>after 1.5 s</);
+    expect(shown).toContain("… and 3 more messages.");
+    expect(text({ messages: [{ kind, sentence: "another", operations: [one] }] })).not.toContain(
+      "Messages around",
+    );
+    expect(text({})).not.toContain("Messages around");
+    const below = text({
+      network: "namespaces",
+      messages: [{ kind, sentence, operations: [{ ...one, messages: [] }] }],
+    });
+    expect(below).toContain("nothing is seen below TCP");
+    expect(below).toContain("No message passed or was sent.");
+  });
+
   test("escapes every name that came from outside", () => {
     const hostile = `<img src=x onerror=alert(1)>"' onload='x\u202e\u0000`;
     const text = wholePage(spoiledCluster(hostile));

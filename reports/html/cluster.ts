@@ -17,6 +17,7 @@ import {
 } from "../cluster-words.ts";
 import { bytes, count, counted, duration, medianAndMax, moment, visibleLine } from "../wording.ts";
 import { linkLanes } from "./cluster-lanes.ts";
+import { messagesAround } from "./cluster-messages.ts";
 import { colours, picture, wholeRun } from "./cluster-picture.ts";
 import { html, type Markup } from "./markup.ts";
 
@@ -47,6 +48,7 @@ ${withPicture ? clusterPicture(cluster, share) : ""}
 ${rounds(cluster, share)}
 <h3 id="cluster-faults">Faults, and when it served again</h3>
 ${faultTables(cluster, share)}
+${messagesAround(results, cluster)}
 <h3>What was measured</h3>
 ${measuredTable(results, cluster)}
 <h3>What the links carried</h3>

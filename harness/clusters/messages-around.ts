@@ -1,0 +1,59 @@
+/**
+ * The messages around a finding: for each of its operations, what passed between the members, and between its client and
+ * the member it went to, from its invocation until a little after its completion. Taken when a round has been judged, while
+ * the network still remembers. Below TCP (namespaces) only what clients send and get is seen.
+ */
+import type { LinkMessages } from "../../faults/contract.ts";
+import type { Finding } from "../checkers/contract.ts";
+import type { RunClock } from "../history/clock.ts";
+import type { Operation } from "../history/operation.ts";
+import type { FindingMessages } from "../results.ts";
+
+/** Of one finding; those that its counterexample shows. */
+const operationsMax = 8;
+/** Of one operation; the first ones. */
+const messagesMax = 30;
+/** ns after the completion: what an acknowledgement sets off is often sent behind it. */
+const afterNs = 5e6;
+/** ns looked at of an operation that was never answered. */
+const unansweredNs = 50e6;
+
+export interface MessagesAroundOptions {
+  readonly messages: LinkMessages;
+  readonly clock: RunClock;
+  readonly members: readonly string[];
+  /** The name of the client that was this process. */
+  readonly clientOf: (process: number) => string;
+}
+
+export function messagesAround(finding: Finding, options: MessagesAroundOptions): FindingMessages {
+  return {
+    kind: finding.kind,
+    sentence: finding.sentence,
+    operations: finding.operations.slice(0, operationsMax).map((operation) => aroundOne(operation, options)),
+  };
+}
+
+function aroundOne(
+  operation: Operation,
+  { messages, clock, members, clientOf }: MessagesAroundOptions,
+): FindingMessages["operations"][number] {
+  const client = clientOf(operation.process);
+  const own = new Set([`${client}>${operation.node}`, `${operation.node}>${client}`]);
+  const between = new Set(members.flatMap((from) => members.map((to) => `${from}>${to}`)));
+  const from = operation.calledAt;
+  const to = Number.isFinite(operation.returnedAt) ? operation.returnedAt + afterNs : from + unansweredNs;
+  const zero = clock.startNs();
+  const found = messages.between(zero + from, zero + to, (link) => own.has(link) || between.has(link));
+  return {
+    call: operation.call,
+    from,
+    to,
+    messages: found.slice(0, messagesMax).map(({ link, bytes, sentNs, arrivedAfterNs }) => ({
+      ...{ link, bytes, sentAt: Math.round(clock.fromMonotonic(sentNs)) },
+      ...(arrivedAfterNs === undefined ? {} : { arrivedAfterNs }),
+    })),
+    leftOut: Math.max(0, found.length - messagesMax),
+    forgotten: messages.forgot(zero + from),
+  };
+}
