@@ -93,11 +93,29 @@ export class ClusterNemesis {
     const ofNetwork = named(network);
     const ofNode = named(node);
     const ofCluster = named(cluster);
-    if (ofNetwork) await this.#onNetwork(ofNetwork, step, over, lives);
+    const known = await this.#leaderIfNamed(step, over);
+    if (!known) this.#notReached(step, ofNetwork ? "network" : "cluster", lives);
+    else if (ofNetwork) await this.#onNetwork(ofNetwork, step, over, lives);
     else if (ofNode?.when === "passing") await this.#passing(ofNode, step, over, lives);
     else if (ofNode) await this.#ending(ofNode, step, over, lives);
     else if (ofCluster) await this.#onCluster(ofCluster, step, over, lives);
     else throw new Error(`the plan names fault "${step.fault}", which is not among this run's faults`);
+  }
+
+  /**
+   * A fault of the leader waits while nobody is known to lead, as long as the storm lasts: another member in its place would
+   * be another fault.
+   */
+  async #leaderIfNamed({ member, parameters }: StormStep, over: AbortSignal): Promise<boolean> {
+    if (member !== "leader" && parameters.member !== "leader") return true;
+    while (this.#target().leader === undefined) if (!(await pause(pollMs, over))) return false;
+    return true;
+  }
+
+  #notReached({ fault, parameters }: StormStep, target: "network" | "cluster", lives: StormLife[]): void {
+    const life = this.#arm(fault, target, parameters, [], lives);
+    life.cutShort = true;
+    this.#healed(life);
   }
 
   async #onNetwork(
