@@ -3,9 +3,11 @@
  */
 import {
   existsSync,
+  lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   renameSync,
   rmSync,
   symlinkSync,
@@ -104,6 +106,16 @@ export function pointLatest(out: string, run: RunDirectory): void {
     renameSync(temporary, link);
   } catch {
     rmSync(temporary, { force: true });
+  }
+}
+
+/** The name of the run that a link like `runs/latest` points at, which stays right when there are later runs; else the same name. */
+export function lastingName(run: string): string {
+  const name = run.replace(/\/+$/, "");
+  try {
+    return lstatSync(name).isSymbolicLink() ? join(dirname(name), readlinkSync(name)) : run;
+  } catch {
+    return run;
   }
 }
 

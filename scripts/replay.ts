@@ -14,7 +14,7 @@ import { firstDifference } from "../harness/history/difference.ts";
 import { HistoryError } from "../harness/history/history.ts";
 import { readHistoryFile } from "../harness/history/history-file.ts";
 import type { RunResults } from "../harness/results.ts";
-import { runDirectoryAt } from "../harness/run-directory.ts";
+import { lastingName, runDirectoryAt } from "../harness/run-directory.ts";
 import { type Resolution, resolveSaved } from "../harness/scenario.ts";
 import { makePlanSmaller, type SmallerPlan } from "../harness/smaller-plan.ts";
 import { jsonDocument, ReportError, readResults, writeReports } from "../reports/index.ts";
@@ -43,7 +43,9 @@ export function register(program: Command): void {
       wholeNumber(5, 7200),
     )
     .option("--json", "one JSON document on stdout, and nothing else")
-    .action(async (run: string, flags: ReplayFlags) => {
+    .action(async (named: string, flags: ReplayFlags) => {
+      // What is printed of it must still be right when there are later runs.
+      const run = lastingName(named);
       const resolution = await resolveSaved(readScenario(run));
       process.exitCode = isTracedRun(run)
         ? await replayStates(run, resolution, flags)
