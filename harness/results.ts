@@ -298,7 +298,7 @@ export interface FindingMessages {
   readonly operations: readonly (Span & {
     /** The operation's `call`. */
     readonly call: number;
-    /** The first ones between members, and between the operation's client and member, in the order of sending. */
+    /** The first ones between members, and between the operation's client and any of them, in the order of sending. */
     readonly messages: readonly {
       /** `n1>n2`. */
       readonly link: string;

@@ -27,7 +27,7 @@ function around(operations: readonly Operation[], sent: readonly (readonly [link
   });
 }
 
-test("for each operation what passed between members and on its client's way to its member, in its time", () => {
+test("for each operation what passed between members, and between its client and any of them, in its time", () => {
   const { kind, sentence, operations } = around(
     [operation(5, "n2", 10e6, 20e6), operation(2, "n3", 1e6, Number.POSITIVE_INFINITY)],
     [
@@ -45,6 +45,7 @@ test("for each operation what passed between members and on its client's way to 
   expect([kind, sentence]).toEqual(["stale-read", "it is stale"]);
   expect(operations[0]!.messages.map(({ link, sentAt }) => [link, sentAt / 1e6])).toEqual([
     ["c1>n2", 11],
+    ["c1>n1", 12],
     ["n2>n3", 13],
     ["n2>c1", 20],
     ["n3>n2", 24],

@@ -1,6 +1,6 @@
 /**
  * The messages around a finding: for each of its operations, what passed between the members, and between its client and
- * the member it went to, from its invocation until a little after its completion. Taken when a round has been judged, while
+ * any of them (a client may ask another than it says), from its invocation until a little after its completion. Taken when a round has been judged, while
  * the network still remembers. Below TCP (namespaces) only what clients send and get is seen.
  */
 import type { LinkMessages } from "../../faults/contract.ts";
@@ -39,12 +39,12 @@ function aroundOne(
   { messages, clock, members, clientOf }: MessagesAroundOptions,
 ): FindingMessages["operations"][number] {
   const client = clientOf(operation.process);
-  const own = new Set([`${client}>${operation.node}`, `${operation.node}>${client}`]);
-  const between = new Set(members.flatMap((from) => members.map((to) => `${from}>${to}`)));
+  const ends = [...members, client];
+  const wanted = new Set(ends.flatMap((from) => ends.map((to) => `${from}>${to}`)));
   const from = operation.calledAt;
   const to = Number.isFinite(operation.returnedAt) ? operation.returnedAt + afterNs : from + unansweredNs;
   const zero = clock.startNs();
-  const found = messages.between(zero + from, zero + to, (link) => own.has(link) || between.has(link));
+  const found = messages.between(zero + from, zero + to, (link) => wanted.has(link));
   return {
     call: operation.call,
     from,
