@@ -1,5 +1,5 @@
 /** Power loss in a live run: what was synced stays, what was only written can go, and the state can be built again. */
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -104,7 +104,13 @@ describe.skipIf(missing)("power loss", () => {
       await write(client, "one");
       client.close();
       await traced.node.kill();
-      const outcome = traced.power.lose({ profile: "ext4-ordered", keep: "durable" });
+      // Of a process beside it that is not traced: as it is, though nothing ever synced it.
+      const beside = join(traced.node.dataDir, "beside");
+      mkdirSync(beside);
+      writeFileSync(join(beside, "own"), "kept");
+      const untraced = ["beside", "never-made"];
+      const outcome = traced.power.lose({ profile: "ext4-ordered", keep: "durable" }, untraced);
+      expect(filesOf(beside)).toEqual({ own: "kept" });
       expect(outcome).toMatchObject({ lost: true });
       if (outcome.lost) expect(Number(outcome.evidence.notOnDisk)).toBeGreaterThan(0);
       const after = await traced.started();

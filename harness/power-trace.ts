@@ -6,7 +6,16 @@
  *
  * What it does not do: explore other states or other moments (explore/explore.ts does, from a trace of its own), keep modes of files (owners become that of the directory), or decide whether what comes back is right (judge.ts).
  */
-import { chownSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import {
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { join } from "node:path";
 import type { FaultParameters, Trace } from "../faults/contract.ts";
 import { createTrace, readTrace, type TraceFile } from "../faults/index.ts";
@@ -61,8 +70,9 @@ export class PowerTrace {
    *
    * @param parameters `profile`; `state`: any number, which draws one of the states; `keep: "durable"`: what was not
    *   synced is gone, all of it.
+   * @param untraced names in the directory that a process writes to which is not traced: they stay as they are.
    */
-  lose(parameters: FaultParameters): PowerLossOutcome {
+  lose(parameters: FaultParameters, untraced: readonly string[] = []): PowerLossOutcome {
     const trace = this.#trace.read();
     const model = modelOf(this.#path, trace);
     const why = trace.faults[0] ?? model.faults[0];
@@ -70,7 +80,14 @@ export class PowerTrace {
     const drawn = parameters.keep === "durable" ? "durable" : Number(parameters.state);
     const state = chosenState(model, String(parameters.profile), drawn);
     writeJson(join(this.#path, "crash-state.json"), state.choice);
+    const aside = join(this.#path, "untraced");
+    const kept = untraced.filter((name) => existsSync(join(this.#dataDir, name)));
+    mkdirSync(aside, { recursive: true });
+    for (const name of kept) renameSync(join(this.#dataDir, name), join(aside, name));
     replaceDirectory(state, this.#dataDir);
+    for (const name of untraced) rmSync(join(this.#dataDir, name), { recursive: true, force: true });
+    for (const name of kept) renameSync(join(aside, name), join(this.#dataDir, name));
+    rmSync(aside, { recursive: true });
     const { onDisk, notOnDisk } = state.describe();
     const counts = { pending: onDisk.length + notOnDisk.length, notOnDisk: notOnDisk.length };
     const evidence = { event: state.point.event, ...counts, missing: notOnDisk.slice(0, sentencesKept) };

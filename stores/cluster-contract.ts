@@ -43,10 +43,12 @@ export interface MemberLaunch extends Launch {
   /** The purpose whose port it listens on; readiness is looked for there. */
   readonly purpose: string;
   /**
-   * Absent: the member cannot be without it. False: it does not touch the data directory (a sentinel, an arbiter), and no
+   * Absent: the member cannot be without it. False: it keeps nothing of what clients store (a sentinel, an arbiter), and no
    * disk fault is put below it.
    */
   readonly stores?: false;
+  /** Of such a process: the directory in the data directory that it alone writes to. A loss of power leaves it as it is. */
+  readonly ownDirectory?: string;
 }
 
 /** What a cluster's own documentation says its clients may rely on. Judged against nothing else. */

@@ -296,6 +296,8 @@ export class Member implements MemberControl {
   #paused = false;
   #killed = false;
   #traces = 0;
+  /** Directories that a process beside the store keeps, untraced. */
+  #ownDirectories: readonly string[] = [];
   #trace: PowerTrace | undefined;
 
   constructor(
@@ -396,6 +398,7 @@ export class Member implements MemberControl {
     this.#options.onState(this.name, "starting");
     const settings = this.settings(as);
     const launches = await this.#options.store.clustered!.launch(settings);
+    this.#ownDirectories = launches.flatMap(({ ownDirectory }) => ownDirectory ?? []);
     const processes: SupervisedProcess[] = [];
     this.#processes = processes;
     try {
@@ -502,7 +505,7 @@ export class Member implements MemberControl {
     readonly lost: boolean;
     readonly evidence: Readonly<Record<string, unknown>>;
   } {
-    const outcome = this.#trace?.lose(parameters);
+    const outcome = this.#trace?.lose(parameters, this.#ownDirectories);
     if (!outcome) return { lost: false, evidence: { why: "nothing was traced" } };
     if (!outcome.lost) return { lost: false, evidence: { why: outcome.why } };
     this.traceAgain();

@@ -54,7 +54,10 @@ async function launch(member: MemberSettings): Promise<readonly MemberLaunch[]> 
       purpose: "redis",
       ready: member.as === "again" ? ready : formed,
     },
-    { program: "redis-server", args: [sentinel, "--sentinel"], purpose: "sentinel", ready, stores: false },
+    {
+      ...{ program: "redis-server", args: [sentinel, "--sentinel"], purpose: "sentinel", ready },
+      ...{ stores: false, ownDirectory: "sentinel" },
+    },
   ];
 }
 
