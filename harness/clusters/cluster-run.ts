@@ -32,7 +32,7 @@ import { type ClusterClientsOptions, clientName, loadClients, memberReaders } fr
 import { judgeRound } from "./cluster-judge.ts";
 import { ClusterNemesis, type StormLife } from "./cluster-nemesis.ts";
 import { LeaderWatch } from "./leader-watch.ts";
-import { type Member, type MemberState, Members } from "./members.ts";
+import { type Member, type MemberState, Members, type Refusal } from "./members.ts";
 import { messagesAround } from "./messages-around.ts";
 import { checkNetwork } from "./network-check.ts";
 import type { ClusterPlan, RoundPlan, StormFaults } from "./storm.ts";
@@ -94,7 +94,7 @@ class ClusterStage {
   readonly #clients: ClusterClientsOptions;
   readonly #lives: StormLife[] = [];
   readonly #measured: ClusterMeasured[] = [];
-  #refusals: { readonly member: string; readonly sentence: string }[] = [];
+  #refusals: (Refusal & { readonly member: string })[] = [];
   /** Members that ended though acked did not kill them, in this round. */
   #deaths: { readonly member: string; readonly at: number; readonly exit: Exit | undefined }[] = [];
   /** Acknowledged changes of this round. */
@@ -137,7 +137,7 @@ class ClusterStage {
         skewed: node.some(({ name }) => name === "clock-skew"),
         interposed: traced || node.some(({ mechanism }) => mechanism === "interposer"),
         onState: (member, state) => timeline.stage?.state(member, state),
-        onRefusal: (member, sentence) => timeline.stage?.refused(member, sentence),
+        onRefusal: (member, refusal) => timeline.stage?.refused(member, refusal),
       });
       for (let client = 0; client < resolution.scenario.clients; client++) {
         await network.addClient(clientName(client));
@@ -213,8 +213,8 @@ class ClusterStage {
     if (state === "running" && before?.state === "starting") this.book.restarted((now - before.from) / 1e6);
   }
 
-  refused(member: string, sentence: string): void {
-    this.#refusals.push({ member, sentence });
+  refused(member: string, refusal: Refusal): void {
+    this.#refusals.push({ member, ...refusal });
   }
 
   async round(round: number, plan: RoundPlan): Promise<void> {
@@ -279,11 +279,13 @@ class ClusterStage {
 
   /** Members that ended though nothing that was done to them excuses it. */
   #unexpectedStops(round: number, lives: readonly StormLife[]): Finding[] {
+    // What damages files may end it at any later time; what only ended it does no more once it has been started again.
     const excused = ({ member, at }: { readonly member: string; readonly at: number }) =>
       lives.some(
-        ({ fault, target, firedAt, armedAt }) =>
+        ({ fault, target, firedAt, armedAt, healedAt = Number.POSITIVE_INFINITY }) =>
           (target === "cluster" || (target === member && !leavesRunning.has(fault))) &&
-          (firedAt ?? armedAt) <= at + noticedNs,
+          (firedAt ?? armedAt) <= at + noticedNs &&
+          (!mustComeBack.has(fault) || at <= healedAt + noticedNs),
       );
     return this.#deaths
       .filter((death) => !excused(death))
@@ -341,7 +343,8 @@ class ClusterStage {
   /**
    * A member that a fault of its disk or a loss of power struck may refuse to start, if it says why: the cluster has others.
    * Whoever operates it then makes it anew, from the others, where the store offers that; once. One without such a fault has
-   * no excuse: that is a finding, whether or not the others do without it.
+   * no excuse: that is a finding, whether or not the others do without it. So is one whose process ended at a start, even if
+   * a later start succeeded: an operator was needed.
    */
   async #mend(
     round: number,
@@ -351,8 +354,10 @@ class ClusterStage {
   ): Promise<void> {
     await Promise.race([this.#members.settled(), pause(healMsUsual, signal)]);
     const seen = new Set<string>();
-    for (const { member, sentence } of this.#refusals.splice(0)) {
-      if (seen.has(member) || signal.aborted || this.#members.member(member).running()) continue;
+    for (const refusal of this.#refusals.splice(0)) {
+      const { member, sentence, ended } = refusal;
+      const running = this.#members.member(member).running();
+      if (seen.has(member) || signal.aborted || (running && !ended)) continue;
       seen.add(member);
       const excuse = lives.find(
         ({ fault, target, firedAt }) =>
@@ -362,13 +367,15 @@ class ClusterStage {
         findings.push({
           kind: "did-not-recover",
           operations: [],
-          sentence: `round ${round}: ${member} did not come back, and no fault of its disk excuses it: ${sentence}`,
+          sentence: `round ${round}: ${member} did not come back${running ? " when it was started first" : ""}, and no fault of its disk excuses it: ${sentence}`,
         });
+      } else if (running) {
+        this.#mended.push(`${member} started at the second attempt after ${excuse.fault}: ${sentence}`);
       } else if (await this.#members.makeAnew(member)) {
         this.#mended.push(
           `${member} refused to start after ${excuse.fault}, and was made anew from the others: ${sentence}`,
         );
-      } else this.#refusals.push({ member, sentence });
+      } else this.#refusals.push(refusal);
     }
   }
 

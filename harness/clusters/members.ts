@@ -42,8 +42,15 @@ export interface MembersOptions {
   readonly traced: boolean;
   /** Told of every change of a member's state; times are the listener's. */
   readonly onState: (member: string, state: MemberState) => void;
-  /** A start that did not end ready, in one sentence. */
-  readonly onRefusal: (member: string, sentence: string) => void;
+  /** A start that did not end ready. */
+  readonly onRefusal: (member: string, refusal: Refusal) => void;
+}
+
+/** Why a member did not come up. */
+export interface Refusal {
+  readonly sentence: string;
+  /** Its process ended before it was ready: nobody else can be the reason, as with a quorum or a link that is not there. */
+  readonly ended: boolean;
 }
 
 export type MemberState = "down" | "starting" | "running" | "paused";
@@ -54,6 +61,8 @@ const formDeadlineMs = 20_000;
 const promoteDeadlineMs = 10_000;
 const statusDeadlineMs = 2000;
 const replaceDeadlineMs = 20_000;
+/** What stores, and the supervisor, say of a port that somebody else has. */
+const portTaken = /address already in use|EADDRINUSE|port \d+ on \S+ is already in use/i;
 
 export class Members {
   readonly names: readonly string[];
@@ -139,9 +148,9 @@ export class Members {
     const { start, prepare, form } = this.#clustered;
     const settings = () => this.all().map((member) => member.settings("forming"));
     await prepare?.(settings());
-    const refused = (outcome: string | undefined) => {
+    const refused = (outcome: Refusal | undefined) => {
       if (outcome !== undefined)
-        throw new ScenarioError(`store ${this.#options.store.name} does not start: ${outcome}`);
+        throw new ScenarioError(`store ${this.#options.store.name} does not start: ${outcome.sentence}`);
     };
     if (start === "all")
       for (const outcome of await Promise.all(this.all().map((one) => one.startAs("forming"))))
@@ -192,7 +201,8 @@ export class Members {
       );
       if (role !== "leader") {
         this.#behind.delete(from);
-        this.#options.onRefusal(next.name, `it could not be made the leader: ${(error as Error).message}`);
+        const sentence = `it could not be made the leader: ${(error as Error).message}`;
+        this.#options.onRefusal(next.name, { sentence, ended: false });
         return undefined;
       }
     }
@@ -244,7 +254,7 @@ export class Members {
     try {
       await act();
     } catch (error) {
-      this.#options.onRefusal(name, (error as Error).message);
+      this.#options.onRefusal(name, { sentence: (error as Error).message, ended: false });
     }
   }
 
@@ -370,7 +380,7 @@ export class Member implements MemberControl {
   start(): void {
     if (this.#underWay || this.running()) return;
     this.#starting = this.startAs("again")
-      .catch((error: Error) => error.message)
+      .catch((error: Error): Refusal => ({ sentence: error.message, ended: false }))
       .then((refused) => {
         if (refused !== undefined) this.#options.onRefusal(this.name, refused);
       });
@@ -380,17 +390,20 @@ export class Member implements MemberControl {
     await this.#starting;
   }
 
-  /** Starts all its processes; resolves when they are ready, or with the sentence that says why they are not. */
-  async startAs(as: MemberSettings["as"]): Promise<string | undefined> {
+  /** Starts all its processes; resolves when they are ready, or with why they are not. */
+  async startAs(as: MemberSettings["as"]): Promise<Refusal | undefined> {
     this.#underWay = true;
     try {
+      const refusal = await this.#startOnce(as);
+      // A port that was free a moment ago: it gets others, once.
+      if (refusal === undefined || !portTaken.test(refusal.sentence)) return refusal;
       return await this.#startOnce(as);
     } finally {
       this.#underWay = false;
     }
   }
 
-  async #startOnce(as: MemberSettings["as"]): Promise<string | undefined> {
+  async #startOnce(as: MemberSettings["as"]): Promise<Refusal | undefined> {
     if (this.#starts > 0) this.#ports = await this.#options.network.moved(this.name);
     this.#starts++;
     this.#killed = false;
@@ -426,7 +439,8 @@ export class Member implements MemberControl {
       if (!(error instanceof StartError)) throw error;
       if (error.kind === "not-launched") throw new ScenarioError(error.message);
       for (const process of processes) await process.kill();
-      return this.#killed || error.kind === "closed" ? undefined : error.message;
+      if (this.#killed || error.kind === "closed") return undefined;
+      return { sentence: error.message, ended: error.kind === "exited" };
     }
     for (const process of processes) {
       process.exited.then(() => {
