@@ -3,7 +3,9 @@ import { accessSync, constants, existsSync } from "node:fs";
 import type { Command } from "commander";
 import { buildInterposer, networkUnavailable } from "../faults/index.ts";
 import { describeMachine, fileSystemOf, findCompiler, findProgram } from "../harness/machine.ts";
+import { etcdMissing } from "../stores/etcd/version.ts";
 import { bundledPostgresMissing } from "../stores/postgres/package.ts";
+import { redisMissing } from "../stores/redis/version.ts";
 import { buildServer } from "../stores/sqlite/build.ts";
 
 interface Finding {
@@ -29,15 +31,15 @@ export function register(program: Command): void {
         sharedMemory(),
         postgres(),
         await sqlite(),
-        program_(
+        await server(
           "redis-server",
-          "stores redis and redis-sentinel, and the comparison with it",
-          "apt-get install redis-server",
+          redisMissing,
+          "stores redis and redis-sentinel, and the comparison with it; apt-get install redis-server",
         ),
-        program_(
+        await server(
           "etcd",
-          "stores etcd and etcd-serializable, and the tests of static programs under the broker",
-          "apt-get install etcd-server",
+          etcdMissing,
+          "stores etcd and etcd-serializable, and the tests of static programs under the broker; apt-get install etcd-server",
         ),
         namespaces(),
         powerCut(),
@@ -143,6 +145,18 @@ function powerCut(): Finding {
   const cost =
     "no explore --power-cut real, which holds the model of power loss to a real file system; run as root, apt-get install e2fsprogs xfsprogs";
   return { name: "real power cut", ok: missing.length === 0, detail, cost };
+}
+
+/** A program of which acked knows some versions only. */
+async function server(
+  name: string,
+  missing: () => Promise<string | undefined>,
+  cost: string,
+): Promise<Finding> {
+  const why = await missing();
+  return why === undefined
+    ? { name, ok: true, detail: findProgram(name) ?? "" }
+    : { name, ok: false, detail: why, cost };
 }
 
 function program_(name: string, loss: string, remedy: string): Finding {

@@ -1,7 +1,7 @@
 /** The two mechanisms that a cluster's network may work by, and what each of them needs and can do here. */
 import type { Network } from "../contract.ts";
 import { namespacesUnavailable, whatIsOffered } from "./iproute.ts";
-import { clientsMost, createNamespaceNetwork } from "./namespaces.ts";
+import { clientsMost, createNamespaceNetwork, namespaceConditions } from "./namespaces.ts";
 import { createProxyNetwork, type ProxyNetworkOptions } from "./proxy-network.ts";
 
 /**
@@ -29,5 +29,5 @@ export function networkClientsMost(mechanism: Network["mechanism"]): number {
 /** What can be wrong with a link by that mechanism. */
 export function networkConditions(mechanism: Network["mechanism"]): Network["can"] {
   if (mechanism === "proxies") return new Set(["drop", "refuse", "delay", "limit", "cut"]);
-  return new Set(whatIsOffered().netem ? ["drop", "refuse", "delay", "limit"] : ["drop", "refuse"]);
+  return namespaceConditions(whatIsOffered().netem);
 }

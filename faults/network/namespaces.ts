@@ -84,6 +84,11 @@ export async function createNamespaceNetwork(): Promise<Network> {
   return network;
 }
 
+/** What can be wrong with a link below TCP. @param netem the kernel can delay packets. */
+export function namespaceConditions(netem: boolean): Network["can"] {
+  return new Set(["drop", "refuse", "limit", ...(netem ? (["delay"] as const) : [])]);
+}
+
 class NamespaceNetwork implements Network {
   readonly mechanism = "namespaces";
   readonly can: Network["can"];
@@ -107,7 +112,7 @@ class NamespaceNetwork implements Network {
 
   constructor(netem: boolean) {
     const serial = (networks++ % 36).toString(36);
-    this.can = new Set(["drop", "refuse", "limit", ...(netem ? (["delay"] as const) : [])]);
+    this.can = namespaceConditions(netem);
     this.#prefix = `${namespacePrefix()}${serial}-`;
     this.#router = `${this.#prefix}router`;
     // At most 15 characters: the kernel's limit.

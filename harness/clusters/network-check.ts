@@ -9,7 +9,7 @@
 import { connect, createServer, type Server, type Socket } from "node:net";
 import type { Network } from "../../faults/contract.ts";
 import type { MemberPort } from "../../stores/cluster-contract.ts";
-import type { Endpoint } from "../../stores/contract.ts";
+import { type Endpoint, ScenarioError } from "../../stores/contract.ts";
 
 /** Chunks of unlike lengths, each of which says its number. */
 const stream = Array.from({ length: 200 }, (_, index) => `${index}:${"x".repeat((index * 37) % 1500)};`);
@@ -25,7 +25,12 @@ export async function checkNetwork(
   const faults: string[] = [];
   for (const [member, ports] of members) {
     for (const [purpose, { listen }] of Object.entries(ports)) {
-      const server = await echoServer(listen);
+      const server = await echoServer(listen).catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== "EADDRINUSE") throw error;
+        throw new ScenarioError(
+          `port ${listen.port} on ${listen.host}, chosen for ${purpose} of ${member}, was taken by another program a moment later; run it again`,
+        );
+      });
       try {
         const answers = clients.map(async (client) => {
           const fault = await echoed(network.clientEndpoint(client, member, purpose));

@@ -13,8 +13,9 @@
  * `always`; a sync that fails in mode `always` ends the process, and what it was to cover is not acknowledged.
  */
 import { capabilities, type Durability, type Store } from "../contract.ts";
-import { type DeclaredPromise, findProgram, respStore } from "../resp.ts";
+import { type DeclaredPromise, respStore } from "../resp.ts";
 import { logFiles, persistence, repair } from "./append-only-file.ts";
+import { redisMissing } from "./version.ts";
 
 const page = "https://redis.io/docs/latest/operate/oss_and_stack/management/persistence/";
 const nothing = { survives: "a prefix", lossMsMax: Number.POSITIVE_INFINITY } as const;
@@ -69,10 +70,7 @@ const alone: Store = respStore({
   promise,
   logFiles,
   performs: ["write", "sync", "grow"],
-  unavailable: async () =>
-    findProgram("redis-server")
-      ? undefined
-      : "redis-server is not on PATH; install it, for example with: apt-get install redis-server",
+  unavailable: redisMissing,
 });
 
 export const redisUnrepaired: Store = alone;
