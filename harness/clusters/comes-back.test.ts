@@ -49,7 +49,9 @@ async function killedOnce(name: string, first: (launch: MemberLaunch) => MemberL
       },
     },
   };
-  const steps = [{ fault: "kill", atMs: 300, member: 1, downMs: 100, parameters: { at: "time", delayMs: 0 } }];
+  const steps = [
+    { fault: "kill", atMs: 300, member: 1, downMs: 100, parameters: { at: "time", delayMs: 0 } },
+  ];
   const cluster = { ...resolution.scenario.cluster!, rounds: [{ stormMs: 5000, calmMs: 300, steps }] };
   return runCluster(
     { ...resolution, store, scenario: { ...resolution.scenario, cluster } },

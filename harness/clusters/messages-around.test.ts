@@ -56,6 +56,18 @@ test("for each operation what passed between members, and between its client and
   expect(operations[1]!.forgotten).toBe(true);
 });
 
+test("the client's own request and answer are shown however many messages pass between members; its next request is not", () => {
+  const many = Array.from({ length: 100 }, (_, at) => ["n1>n2", at * 1e5] as const);
+  const sent = [...many, ["c1>n1", 15e6], ["n1>c1", 19.9e6], ["c1>n1", 22e6]] as const;
+  const { messages, leftOut } = around([operation(1, "n1", 0, 20e6)], sent).operations[0]!;
+  expect(messages).toHaveLength(30);
+  expect(messages.slice(-2).map(({ link, sentAt }) => [link, sentAt])).toEqual([
+    ["c1>n1", 15e6],
+    ["n1>c1", 19.9e6],
+  ]);
+  expect(leftOut).toBe(72);
+});
+
 test("of many messages and operations the first, and how many more there were", () => {
   const many = Array.from({ length: 100 }, (_, at) => ["n1>n2", at * 1e5] as const);
   const { operations } = around(

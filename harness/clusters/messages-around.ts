@@ -11,12 +11,14 @@ import type { FindingMessages } from "../results.ts";
 
 /** Of one finding; those that its counterexample shows. */
 const operationsMax = 8;
-/** Of one operation; the first ones. */
+/** Of one operation: all of its client's first, then the first ones between members. */
 const messagesMax = 30;
 /** ns after the completion: what an acknowledgement sets off is often sent behind it. */
 const afterNs = 5e6;
 /** ns looked at of an operation that was never answered. */
 const unansweredNs = 50e6;
+/** ns within which a client takes note of an answer that a proxy has handed on, and before which it sends nothing new. */
+const noticedNs = 0.1e6;
 
 export interface MessagesAroundOptions {
   readonly messages: LinkMessages;
@@ -42,18 +44,26 @@ function aroundOne(
   const ends = [...members, client];
   const wanted = new Set(ends.flatMap((from) => ends.map((to) => `${from}>${to}`)));
   const from = operation.calledAt;
-  const to = Number.isFinite(operation.returnedAt) ? operation.returnedAt + afterNs : from + unansweredNs;
+  const answered = Number.isFinite(operation.returnedAt) ? operation.returnedAt : from + unansweredNs;
+  const to = answered + afterNs;
   const zero = clock.startNs();
-  const found = messages.between(zero + from, zero + to, (link) => wanted.has(link));
+  const own = (link: string) => link.startsWith(`${client}>`) || link.endsWith(`>${client}`);
+  const found = messages
+    .between(zero + from, zero + to, (link) => wanted.has(link))
+    // What the client sends after the answer is another request.
+    .filter(({ link, sentNs }) => !own(link) || sentNs <= zero + answered + noticedNs);
+  const others = found.filter(({ link }) => !own(link));
+  const shown = new Set([...found.filter(({ link }) => own(link)), ...others].slice(0, messagesMax));
+  const chosen = found.filter((message) => shown.has(message));
   return {
     call: operation.call,
     from,
     to,
-    messages: found.slice(0, messagesMax).map(({ link, bytes, sentNs, arrivedAfterNs }) => ({
+    messages: chosen.map(({ link, bytes, sentNs, arrivedAfterNs }) => ({
       ...{ link, bytes, sentAt: Math.round(clock.fromMonotonic(sentNs)) },
       ...(arrivedAfterNs === undefined ? {} : { arrivedAfterNs }),
     })),
-    leftOut: Math.max(0, found.length - messagesMax),
+    leftOut: found.length - chosen.length,
     forgotten: messages.forgot(zero + from),
   };
 }

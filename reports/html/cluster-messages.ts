@@ -25,7 +25,7 @@ export function messagesAround({ findings }: RunResults, cluster: ClusterResults
       ? "Between members nothing is seen below TCP, only what clients sent and got."
       : "";
   return html`<h3 id="cluster-messages">Messages around the finding</h3>
-<p class="quiet">Between the members, and between the operation's client and any of them, from the request until a little after the answer. ${seen}</p>
+<p class="quiet">Between the members, and between the operation's client and any of them, from the request until a little after the answer. Arrived: handed to the receiver, which may be paused. ${seen}</p>
 ${around.operations.map((one) =>
   ofOperation(
     one,
