@@ -101,6 +101,8 @@ class ClusterStage {
   #changes: { readonly workload: string; readonly time: number }[] = [];
   readonly #invoked = new Map<number, HistoryEvent>();
   readonly #mended: string[] = [];
+  /** Members that were made anew in this round because they had ended: once each. */
+  readonly #madeAnew = new Set<string>();
   /** What the check before the run found wrong with the links. */
   readonly #networkFaults: string[] = [];
   #carried: ClusterResults["traffic"] = {};
@@ -223,6 +225,7 @@ class ClusterStage {
     this.#events = [];
     this.#refusals = [];
     this.#deaths = [];
+    this.#madeAnew.clear();
     this.#changes = [];
     const roundFrom = this.#clock.now();
     this.book.roundBegan(plan.steps.map(({ fault }) => fault));
@@ -326,7 +329,7 @@ class ClusterStage {
       const healedAt = this.#clock.now();
       this.#timeline.phase("storm", round, from, healedAt);
       await this.#mend(round, lives, findings, over.signal);
-      await this.#servesAgain(round, healedAt, findings, over.signal);
+      await this.#servesAgain(round, healedAt, lives, findings, over.signal);
       await pause(plan.calmMs, over.signal);
       this.#timeline.phase("calm", round, healedAt, this.#clock.now());
       if (this.#failure) throw this.#failure;
@@ -359,10 +362,7 @@ class ClusterStage {
       const running = this.#members.member(member).running();
       if (seen.has(member) || signal.aborted || (running && !ended)) continue;
       seen.add(member);
-      const excuse = lives.find(
-        ({ fault, target, firedAt }) =>
-          firedAt !== undefined && (target === member || target === "cluster") && !mustComeBack.has(fault),
-      );
+      const excuse = damageTo(member, lives);
       if (!excuse) {
         findings.push({
           kind: "did-not-recover",
@@ -379,10 +379,32 @@ class ClusterStage {
     }
   }
 
+  /** A member that was started on damaged files, and ended by itself soon after it was ready: as one that refuses. */
+  async #makeAnewWhatEnded(lives: readonly StormLife[]): Promise<void> {
+    for (const { name } of this.#members.all()) {
+      const member = this.#members.member(name);
+      const death = this.#deaths.findLast((one) => one.member === name);
+      const excuse = damageTo(name, lives);
+      if (!death || !excuse || member.running() || this.#madeAnew.has(name)) continue;
+      this.#madeAnew.add(name);
+      const said = death.exit?.lastLine ?? "it said nothing";
+      if (await this.#members.makeAnew(name)) {
+        this.#mended.push(`${name} ended after ${excuse.fault}, and was made anew from the others: ${said}`);
+      } else {
+        this.#refusals.push({
+          member: name,
+          sentence: `${name} ended after ${excuse.fault}: ${said}`,
+          ended: true,
+        });
+      }
+    }
+  }
+
   /** Every workload has had a change acknowledged, and every member follows or leads; or that is a finding. */
   async #servesAgain(
     round: number,
     healedAt: number,
+    lives: readonly StormLife[],
     findings: Finding[],
     signal: AbortSignal,
   ): Promise<void> {
@@ -393,6 +415,7 @@ class ClusterStage {
       for (const { workload, time } of this.#changes) if (time > healedAt) waiting.delete(workload);
       if (waiting.size === 0 && this.#watch.settled()) return;
       if (performance.now() > deadline) break;
+      await this.#makeAnewWhatEnded(lives);
       await pause(50, signal);
     }
     if (signal.aborted) return;
@@ -555,6 +578,14 @@ class ClusterStage {
     writeJson(directory.resultsFile, results);
     return results;
   }
+}
+
+/** The fault that may have damaged what this member has on its disk. */
+function damageTo(member: string, lives: readonly StormLife[]): StormLife | undefined {
+  return lives.find(
+    ({ fault, target, firedAt }) =>
+      firedAt !== undefined && (target === member || target === "cluster") && !mustComeBack.has(fault),
+  );
 }
 
 /** What was measured in all rounds. */

@@ -260,6 +260,8 @@ export class Members {
 
   /** Gives a member that cannot come back with its own files those of the others. False where the store offers no way. */
   async makeAnew(name: string): Promise<boolean> {
+    // Where acked decides who leads, another is promoted first: the old leader has nothing that the new one could follow.
+    if (this.#clustered.promote && name === this.#leader) await this.failOver(name, "all");
     if (this.#clustered.rebuild && name !== this.#leader) await this.follow(name);
     else if (this.#clustered.replace) await this.replace(name);
     else return false;
