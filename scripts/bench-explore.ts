@@ -6,7 +6,8 @@
  *
  * Compiling goes on for most of a minute where states are recovered in process. The rate without it, which explorations
  * of minutes come to, is measured as benchmarks do: the same threads explore the run again until they are warm, then some
- * times more, each from nothing (threads remember no run), and the median of those counts. Both figures are printed, and
+ * times more, each from its first state, and the median of those counts (of what they explored before threads keep compiled
+ * code, and which bytes decode to what: stores/ramlog/remembering.ts). Both figures are printed, and
  * what is promised with whether the second one (for a store that is recovered as a process: the first) reached it.
  *
  * The figures hold for the machine they are printed with. The calibration, a fixed loop on one thread in the same run,

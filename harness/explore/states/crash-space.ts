@@ -328,9 +328,10 @@ function pageRange(index: number, file: DiskFile, page: DirtyPage, bounds: Bound
     if (patch.op.metadata && !isHole(patch)) zeroed.push(at);
     else low = at + 1;
   });
-  // The first rename after a page was written for the first time gives it its block and flushes it. Later ones find a
-  // block, and leave what was written since where it is.
-  const flush = file.replacing.find((rename) => page.patches.some(({ op }) => endedBefore(op, rename)));
+  // The first rename after a page without a block was written gives it one and flushes it. Later ones find a block, and
+  // leave what was written since where it is. What was written before a truncation took the block away does not count.
+  const written = page.patches.slice(low).filter((patch) => !isHole(patch));
+  const flush = file.replacing.find((rename) => written.some(({ op }) => endedBefore(op, rename)));
   if (flush !== undefined && page.version(low) === undefined && bounds.isOnDisk(flush)) {
     while (low < page.patches.length && endedBefore(page.patches[low]!.op, flush)) low++;
   }

@@ -176,6 +176,12 @@ describe("ext4-ordered", () => {
     expect(list.states("ext4-ordered")).toEqual(["b=t*10 0*10", "b=t*10 u*10"]);
   });
 
+  it("a replacing rename flushes what was written after a truncation took the block of an earlier one away", () => {
+    const list = new EventList({ a: "", b: "" }).create("t").write("t", 0, "t*10").rename("t", "a");
+    list.truncate("a", 0).write("a", 0, "u*10").rename("a", "b").sync(".");
+    expect(list.states("ext4-ordered")).toEqual(["b=u*10"]);
+  });
+
   it("a replacing rename flushes what has no block yet; a block that is there may stay behind", () => {
     const list = new EventList({ a: "", t: "t*10" }).write("t", 10, "u*10").rename("t", "a").sync(".");
     expect(list.states("ext4-ordered")).toEqual(["a=t*10 0*10", "a=t*10 u*10"]);
