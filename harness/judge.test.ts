@@ -227,3 +227,26 @@ test("after power loss a store is held to what it promises for power loss, not f
   lost.powerLost();
   expect(kinds(lost)).toEqual([]);
 });
+
+test("a write without a sync that was seen is a finding, and undecided where syncs could not be seen", async () => {
+  const unsynced = history("a").map((event) =>
+    event.index === 1
+      ? { ...event, syncsBegun: 3 }
+      : event.index === 2
+        ? { ...event, syncCompleted: 3 }
+        : event,
+  );
+  expect((await verdictOf(unsynced)).kinds).toEqual(["acknowledged-without-sync"]);
+  const symbolicLink = facts();
+  symbolicLink.blindSpot("a symbolic link was made in the data directory, and crash states do not have it");
+  expect((await verdictOf(unsynced, symbolicLink)).kinds).toEqual(["acknowledged-without-sync"]);
+  const asynchronous = facts();
+  asynchronous.blindSpot(
+    "asynchronous I/O (aio_write, aio_fsync, lio_listio) was made on a file of the data directory: it was not seen",
+  );
+  const { results, kinds } = await verdictOf(unsynced, asynchronous);
+  expect(kinds).toEqual([]);
+  const covering = results.find(({ checker }) => checker.startsWith("covering sync"))!;
+  expect(covering.verdict).toBe("unknown");
+  expect(covering.reasons.join()).toMatch(/asynchronous I\/O/);
+});

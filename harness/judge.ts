@@ -12,7 +12,7 @@
  *  - otherwise everything acknowledged must be there.
  * Invented, mixed or reordered state is a violation in every case.
  */
-import type { FaultLife } from "../faults/index.ts";
+import { type FaultLife, hidesSyncs } from "../faults/index.ts";
 import type { StorePromise } from "../stores/contract.ts";
 import type { Workload } from "../workloads/contract.ts";
 import { checkAssumptions } from "./checkers/assumptions.ts";
@@ -49,6 +49,13 @@ export interface Damage {
 const failsTheLog = new Set(["sync-error", "write-error", "fsyncgate", "reverting-sync", "torn-write-error"]);
 
 /** What happened in an epoch that a history alone does not say. */
+/** What was not seen cannot be said to be missing. */
+export function unlessUnseen(result: CheckResult, unseenSyncs: string | undefined): CheckResult {
+  if (unseenSyncs === undefined || result.verdict !== false) return result;
+  const why = `acknowledgements without a sync that was seen, but ${unseenSyncs}`;
+  return { ...result, verdict: "unknown", reasons: [...result.reasons, why], findings: [] };
+}
+
 export class EpochFacts {
   readonly epoch: number;
   readonly #clock: RunClock;
@@ -66,6 +73,8 @@ export class EpochFacts {
   /** Crashes (no graceful stops) after which everything was read back: what an estimate of loss may be made from. */
   crashesReadBack = 0;
   stops = 0;
+  /** Why not every sync was seen. */
+  unseenSyncs: string | undefined;
   refusals: string[] = [];
   /** How often the store stopped itself after a failed write or sync, as a fail-stop store should. */
   stoppedItself = 0;
@@ -84,6 +93,11 @@ export class EpochFacts {
 
   unknown(reason: string): void {
     this.unknowns.push(reason);
+  }
+
+  /** Something the front end could not see; a sync that it did not see may have covered what seems to be without one. */
+  blindSpot(sentence: string): void {
+    if (hidesSyncs(sentence)) this.unseenSyncs = sentence;
   }
 
   started(incarnation: number, report: unknown, lives: readonly FaultLife[]): void {
@@ -199,7 +213,9 @@ export class Judge {
     const results = [
       ...runChecker("assumptions", context, () => [checkAssumptions(whole, context, false)]),
       ...this.#ofWorkloads(history, context),
-      ...runChecker("covering sync", context, () => [checkCoveringSync(whole, this.#changes, context)]),
+      ...runChecker("covering sync", context, () => [
+        unlessUnseen(checkCoveringSync(whole, this.#changes, context), facts.unseenSyncs),
+      ]),
       ...runChecker("fail-stop", context, () => [
         checkFailStop(whole, failuresByRank(facts, events), this.#changes, context),
       ]),

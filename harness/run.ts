@@ -150,7 +150,10 @@ class Stage {
     else node.traceInto({});
     try {
       if (await this.#start(node, facts, undefined)) await this.#cycles(node, epoch, plan, facts);
-      for (const spot of node.blindSpots()) facts.unknown(`epoch ${epoch}: ${spot}`);
+      for (const spot of node.blindSpots()) {
+        facts.unknown(`epoch ${epoch}: ${spot}`);
+        facts.blindSpot(spot);
+      }
     } finally {
       await this.#single.closeEpoch();
       this.#power?.close();

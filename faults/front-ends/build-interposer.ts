@@ -19,6 +19,7 @@ export function buildInterposer(): Promise<string> {
       "interpose-names.c",
       "interpose-syscall.c",
       "interpose-stdio.c",
+      "interpose-aio.c",
     ],
     // Thread-local variables live where every thread has them from its start: no allocation within a write.
     flags: ["-fPIC", "-shared", "-fvisibility=hidden", "-ftls-model=initial-exec"],

@@ -2,7 +2,7 @@
  * The paths by which programs reach the disk: each is seen, counted and in the trace, and the trace alone rebuilds the
  * files byte for byte. The programs themselves are in programs.test.ts.
  */
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
@@ -385,6 +385,15 @@ describe.skipIf(!compiler)("the trace", () => {
       "a symbolic link was m",
       "a file was moved into",
     ]);
+  });
+
+  it("says that asynchronous I/O was made, and lets it through", async () => {
+    const disk = await directory();
+    await disk.script("open:a:../outside:wc", "aio:a:elsewhere");
+    expect(disk.control.blindSpots()).toEqual([]);
+    await disk.script("open:a:a.log:wc", "aio:a:here");
+    expect(disk.control.blindSpots()).toEqual([expect.stringMatching(/^asynchronous I\/O .* was not seen$/)]);
+    expect(readFileSync(join(disk.path, "a.log"), "utf8")).toBe("here");
   });
 
   it("is not written to, and costs nothing, outside of the data directory", async () => {

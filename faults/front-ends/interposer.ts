@@ -59,6 +59,8 @@ const offsetOf = {
   blindSpots: 176,
   failuresKnown: 192,
 } as const;
+const asynchronous =
+  "asynchronous I/O (aio_write, aio_fsync, lio_listio) was made on a file of the data directory: it was not seen";
 /** By bit of enum blind_spot: what the library met and could not see or keep. */
 const blindSpots = [
   "a stream of the C library was reopened (freopen) onto a file of the data directory: its writes were not seen",
@@ -71,7 +73,13 @@ const blindSpots = [
   "the trace has no room left, or its disk is full",
   "the page history could not be mapped, so revert and stale were not exact",
   "a file was moved into the data directory from outside: crash states do not have its content",
+  asynchronous,
 ] as const;
+
+/** True for a blind spot in which syncs may have been made. */
+export function hidesSyncs(blindSpot: string): boolean {
+  return blindSpot === asynchronous;
+}
 
 export interface DiskControlOptions {
   /** The store's data directory; must exist. */

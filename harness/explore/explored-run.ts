@@ -9,7 +9,7 @@ import type { Store } from "../../stores/contract.ts";
 import { runChecker } from "../checkers/compose.ts";
 import { type CheckResult, combineVerdicts, type Finding } from "../checkers/contract.ts";
 import { RunClock } from "../history/clock.ts";
-import { EpochFacts, Judge } from "../judge.ts";
+import { EpochFacts, Judge, unlessUnseen } from "../judge.ts";
 import type {
   CrashStateFinding,
   ExplorationResults,
@@ -272,8 +272,15 @@ export function checkTracedRun(files: TracedRunFiles, resolution: Resolution): R
   facts.crashes = Math.max(0, facts.starts - 1);
   for (const ms of record.ended?.recoveryMs ?? []) book.restarted(ms);
   for (const doubt of doubtsOf(files)) facts.unknown(doubt);
+  for (const spot of record.ended?.blindSpots ?? []) facts.blindSpot(spot);
   facts.findings.push(...(record.ended?.findings ?? []));
-  book.judged([...new Judge(resolution).check(events, facts), coveringSync(files, resolution)], facts);
+  book.judged(
+    [
+      ...new Judge(resolution).check(events, facts),
+      unlessUnseen(coveringSync(files, resolution), facts.unseenSyncs),
+    ],
+    facts,
+  );
   return book;
 }
 
