@@ -91,6 +91,24 @@ function syncs(): SweepPair[] {
   ];
 }
 
+/** What a full quota or disk says at a sync, and what is rare: swept when all else has been. */
+function rarer(): SweepPair[] {
+  const directory = { path: "**/.", losesPower: true } as const;
+  return [
+    ...(["ENOSPC", "EDQUOT"] as const).flatMap((errno): SweepPair[] => [
+      { ...plain("sync", { do: "fsyncgate", errno }, `fsyncgate ${errno}`), ...dropsPages },
+      { ...plain("sync", { do: "error", errno }, `error ${errno}`), losesPower: true },
+    ]),
+    { ...plain("sync", { do: "error", errno: "EINTR" }, "error EINTR"), path: "**/." },
+    { ...plain("sync", { do: "lying" }, "lying"), ...directory, deceives: true, looksLike: "an older disk" },
+    ...errors("write", "EDQUOT"),
+    ...(["create", "open", "rename", "link", "unlink", "mkdir", "truncate"] as const).flatMap((operation) =>
+      errors(operation, "EROFS"),
+    ),
+    ...(["create", "rename", "mkdir"] as const).flatMap((operation) => errors(operation, "EDQUOT")),
+  ];
+}
+
 function reads(): SweepPair[] {
   return [
     ...errors("read", "EIO", "EINTR"),
@@ -118,6 +136,7 @@ export const sweepPairs: readonly SweepPair[] = [
   ...names("truncate", "EIO", "ENOSPC"),
   ...names("mkdir", "EIO", "ENOSPC", "EACCES"),
   ...reads(),
+  ...rarer(),
 ];
 
 function names(operation: InterposedOperation, ...errnos: readonly Errno[]): SweepPair[] {
