@@ -266,15 +266,24 @@ function whyNoViolation(
 
 /** Crash points that were left out leave a doubt, whatever was found at the others; a share of a larger run counts them. */
 function notReached(
-  { signal, sample, stopAtFirst }: ExploreOptions,
+  { signal, sample, stopAtFirst, store }: ExploreOptions,
   scenes: readonly ExploredScene[],
   findings: number,
 ): string[] {
   if (signal?.aborted) return ["it was interrupted"];
-  const first = scenes.find(({ name }) => name === sceneNames.powerLoss);
-  if (!first || first.crashPointsExplored >= first.crashPoints || sample === true) return [];
+  if (sample === true) return [];
   const remedy = stopAtFirst && findings > 0 ? "it was to end at the first finding" : "give it more seconds";
-  return [`only ${first.crashPointsExplored} of ${first.crashPoints} crash points were explored: ${remedy}`];
+  // Where a start takes a process, what has a second one in it is a sample in any time, and told as one.
+  const wanted = store.recoverable
+    ? [sceneNames.powerLoss, sceneNames.served, sceneNames.during]
+    : [sceneNames.powerLoss];
+  return scenes
+    .filter(({ name }) => wanted.some((one) => one === name))
+    .filter(({ crashPoints, crashPointsExplored }) => crashPointsExplored < crashPoints)
+    .map(({ name, crashPoints, crashPointsExplored }) => {
+      const of = name === sceneNames.powerLoss ? "" : ` of "${name}"`;
+      return `only ${crashPointsExplored} of ${crashPoints} crash points${of} were explored: ${remedy}`;
+    });
 }
 
 /** A store that claims to need no more than POSIX promises is held to it; of others it is told. */

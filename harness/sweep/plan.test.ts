@@ -31,8 +31,14 @@ it("chooses by operation, by whole effect or by its first word, and all without 
     "rename error EIO",
     "rename error ENOSPC",
     "rename error EACCES",
+    "rename error EROFS",
+    "rename error EDQUOT",
   ]);
-  expect(choosePairs(undefined, ["fsyncgate"]).map(sweepName)).toEqual(["sync fsyncgate EIO"]);
+  expect(choosePairs(undefined, ["fsyncgate"]).map(sweepName)).toEqual([
+    "sync fsyncgate EIO",
+    "sync fsyncgate ENOSPC",
+    "sync fsyncgate EDQUOT",
+  ]);
   expect(choosePairs(["create"], ["error EMFILE"]).map(sweepName)).toEqual(["create error EMFILE"]);
 });
 

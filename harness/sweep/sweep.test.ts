@@ -42,7 +42,7 @@ const firstOfLoad = 4;
 
 describe.skipIf(missing)("a sweep", () => {
   it("finds a store that tries a failed sync again by fsyncgate, and not by fail-keep", async () => {
-    const pairs = choosePairs(["sync"], ["fsyncgate", "error EIO"]).filter(({ path }) => path === "**");
+    const pairs = choosePairs(["sync"], ["fsyncgate EIO", "error EIO"]).filter(({ path }) => path === "**");
     const { verdict, findings, cells } = await swept("broken/retries-failed-sync", pairs, 30, firstOfLoad);
     expect(verdict).toBe(false);
     expect(findings[0]?.sentence).toMatch(/^fsyncgate EIO at sync number 4, of segment-\d+\.log/);
