@@ -25,12 +25,12 @@ const deadlineMs = 120_000;
 /** Runs that a loss has to show in: what was on its way when the leader died is the machine's. */
 const runsAtMost = 4;
 
-async function runOf(scenario: Scenario, storm?: readonly StormStep[]): Promise<RunResults> {
+async function runOf(scenario: Scenario, storm?: readonly StormStep[], stormMs = 5000): Promise<RunResults> {
   const path = join(runsDir, String(runs++));
   mkdirSync(join(path, "data"), { recursive: true });
   const resolution = await resolveScenario({ cycles: 1, seconds: 30, seed: 1, ...scenario });
   const began = performance.now();
-  const results = await runCluster(storm ? stormed(resolution, storm) : resolution, {
+  const results = await runCluster(storm ? stormed(resolution, storm, stormMs) : resolution, {
     ...{ directory: runDirectoryAt(path), runsDir, command: "test", replay: "", onProgress: () => {} },
     signal: new AbortController().signal,
   });
@@ -43,8 +43,8 @@ async function runOf(scenario: Scenario, storm?: readonly StormStep[]): Promise<
 }
 
 /** The same run with one storm of exactly these faults. */
-function stormed(resolution: Resolution, steps: readonly StormStep[]): Resolution {
-  const cluster = { ...resolution.scenario.cluster!, rounds: [{ stormMs: 5000, calmMs: 700, steps }] };
+function stormed(resolution: Resolution, steps: readonly StormStep[], stormMs: number): Resolution {
+  const cluster = { ...resolution.scenario.cluster!, rounds: [{ stormMs, calmMs: 700, steps }] };
   return { ...resolution, scenario: { ...resolution.scenario, cluster } };
 }
 
@@ -169,6 +169,43 @@ describe.skipIf(missing.get("etcd"))("etcd", () => {
       );
       expect(new Set(results.cluster!.leaders.map(({ term }) => term)).size).toBeGreaterThan(1);
       expect(stale(results)).toBe(0);
+    },
+    deadlineMs,
+  );
+
+  test(
+    "stays linearizable under every shape",
+    async () => {
+      const leader = { member: "leader", otherwise: 0 };
+      const shapes: readonly (readonly [fault: string, parameters: StormStep["parameters"]])[] = [
+        ["isolate", { ...leader, clients: true }],
+        ["isolate-leader", leader],
+        ["halves", { pick: 1 }],
+        ["ring", { pick: 2 }],
+        ["bridge", { pick: 3 }],
+        ["one-way", { ...leader, is: "mute" }],
+        ["one-way", { ...leader, is: "deaf" }],
+        ["random-links", { pick: 5 }],
+        ["client-partition", { ...leader, client: "all", direction: "back" }],
+      ];
+      const storm = shapes.map(([fault, parameters], index): StormStep => {
+        return { fault, atMs: 200 + index * 1500, parameters: { ...parameters, durationMs: 1100 } };
+      });
+      const faults = [...new Set(shapes.map(([fault]) => fault))];
+      const results = await runOf(
+        { store: "etcd", nodes: 4, workloads, faults },
+        storm,
+        shapes.length * 1500,
+      );
+      expect(results.findings).toEqual([]);
+      expect(stale(results)).toBe(0);
+      expect(lost(results)).toBe(0);
+      const fired = results.faults.filter((fault) => fault.fired > 0).map(({ name }) => name);
+      // Those that cut the leader off from somebody: it speaks to all others, and they to nobody else.
+      expect(fired).toEqual(
+        expect.arrayContaining(["isolate", "isolate-leader", "halves", "ring", "one-way"]),
+      );
+      expect(results.cluster!.measured.staleReads.of).toBeGreaterThan(50);
     },
     deadlineMs,
   );
