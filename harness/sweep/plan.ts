@@ -91,6 +91,9 @@ function syncs(): SweepPair[] {
   ];
 }
 
+/** Longer than any call takes, and short enough for many trials. */
+const slowMs = 150;
+
 /** What a full quota or disk says at a sync, and what is rare: swept when all else has been. */
 function rarer(): SweepPair[] {
   const directory = { path: "**/.", losesPower: true } as const;
@@ -106,6 +109,10 @@ function rarer(): SweepPair[] {
       errors(operation, "EROFS"),
     ),
     ...(["create", "rename", "mkdir"] as const).flatMap((operation) => errors(operation, "EDQUOT")),
+    ...(["write", "sync", "read"] as const).map((operation) =>
+      plain(operation, { do: "delay", delayMs: slowMs }, "delay"),
+    ),
+    { ...plain("read", { do: "stale" }, "stale"), deceives: true, looksLike: "an older disk" },
   ];
 }
 
