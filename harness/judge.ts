@@ -48,7 +48,6 @@ export interface Damage {
 /** Faults whose firing is a failed write or sync of the log, told to the store at that moment. */
 const failsTheLog = new Set(["sync-error", "write-error", "fsyncgate", "reverting-sync", "torn-write-error"]);
 
-/** What happened in an epoch that a history alone does not say. */
 /** What was not seen cannot be said to be missing. */
 export function unlessUnseen(result: CheckResult, unseenSyncs: string | undefined): CheckResult {
   if (unseenSyncs === undefined || result.verdict !== false) return result;
@@ -56,6 +55,7 @@ export function unlessUnseen(result: CheckResult, unseenSyncs: string | undefine
   return { ...result, verdict: "unknown", reasons: [...result.reasons, why], findings: [] };
 }
 
+/** What happened in an epoch that a history alone does not say. */
 export class EpochFacts {
   readonly epoch: number;
   readonly #clock: RunClock;

@@ -111,7 +111,7 @@ describe.skipIf(missing)("power loss", () => {
       const untraced = ["beside", "never-made"];
       const outcome = traced.power.lose({ profile: "ext4-ordered", keep: "durable" }, untraced);
       expect(filesOf(beside)).toEqual({ own: "kept" });
-      expect(outcome).toMatchObject({ lost: true });
+      expect(outcome).toMatchObject({ lost: true, evidence: { untraced: ["beside"] } });
       if (outcome.lost) expect(Number(outcome.evidence.notOnDisk)).toBeGreaterThan(0);
       const after = await traced.started();
       expect(await read(after)).toBe(null);

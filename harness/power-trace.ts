@@ -90,7 +90,10 @@ export class PowerTrace {
     rmSync(aside, { recursive: true });
     const { onDisk, notOnDisk } = state.describe();
     const counts = { pending: onDisk.length + notOnDisk.length, notOnDisk: notOnDisk.length };
-    const evidence = { event: state.point.event, ...counts, missing: notOnDisk.slice(0, sentencesKept) };
+    const evidence = {
+      ...{ event: state.point.event, ...counts, missing: notOnDisk.slice(0, sentencesKept) },
+      ...(kept.length > 0 ? { untraced: kept } : {}),
+    };
     return { lost: true, evidence };
   }
 

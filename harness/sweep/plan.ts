@@ -112,7 +112,6 @@ function rarer(): SweepPair[] {
     ...(["write", "sync", "read"] as const).map((operation) =>
       plain(operation, { do: "delay", delayMs: slowMs }, "delay"),
     ),
-    { ...plain("read", { do: "stale" }, "stale"), deceives: true, looksLike: "an older disk" },
   ];
 }
 

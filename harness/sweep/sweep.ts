@@ -225,7 +225,7 @@ class Sweep {
   }
 
   async #openLane(name: string): Promise<Lane> {
-    const { resolution, directory, runsDir, pairs } = this.#options;
+    const { resolution, directory, runsDir } = this.#options;
     const single = await SingleNode.open({
       store: resolution.store,
       durability: resolution.scenario.durability,
@@ -235,7 +235,6 @@ class Sweep {
       interposed: true,
       direct: true,
       explored: true,
-      keepPages: pairs.some(({ effect }) => effect === "stale"),
       controlDirectory: this.#room,
     });
     return { single, scratch: join(this.#room, `${name}-trace`) };
