@@ -205,6 +205,19 @@ test("an earlier state is allowed where the damage looks like an older disk, and
   expect(results.some((result) => result.checker.includes("an older disk"))).toBe(true);
 });
 
+test("what was read wrong while the store served is damage of that start, and of no other", async () => {
+  for (const [looksLike, kinds] of [
+    [undefined, ["served-damaged-data"]],
+    ["an older disk", []],
+  ] as const) {
+    const about = facts();
+    about.started(1, { recovery: { cut: null } }, []);
+    expect((await verdictOf(twoWrites(null, false), about)).kinds).toEqual(["lost-acknowledged-write"]);
+    about.readDamage(lie(looksLike));
+    expect((await verdictOf(twoWrites(null, false), about)).kinds).toEqual(kinds);
+  }
+});
+
 test("a store may refuse damaged files, and files it cannot read, but not without a word", () => {
   const silent = "n1 exited with code 1 before it was ready; it printed nothing (all of it: store.log).";
   for (const one of [lie(), life("read-error", "crash", "interposer", true)]) {

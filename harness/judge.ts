@@ -104,16 +104,23 @@ export class EpochFacts {
     this.starts++;
     this.#incarnation = incarnation;
     const damage = lives.find(isDamage);
-    if (damage) {
-      const { looksLike } = damage.evidence ?? {};
-      this.damaged = {
-        incarnation,
-        reported: reportsCut(report, damage),
-        where: `${damage.fault.name} ${JSON.stringify(damage.evidence)}`,
-        ...(typeof looksLike === "string" ? { looksLike } : {}),
-        live: damage.fault.when !== "at-rest",
-      };
-    }
+    if (damage) this.#damagedBy(damage, reportsCut(report, damage));
+  }
+
+  /** The store that runs now has read what is not in its files: all that it serves counts as served after damage. */
+  readDamage(life: FaultLife): void {
+    this.#damagedBy(life, false);
+  }
+
+  #damagedBy(damage: FaultLife, reported: boolean): void {
+    const { looksLike } = damage.evidence ?? {};
+    this.damaged = {
+      incarnation: this.#incarnation,
+      reported,
+      where: `${damage.fault.name} ${JSON.stringify(damage.evidence)}`,
+      ...(typeof looksLike === "string" ? { looksLike } : {}),
+      live: damage.fault.when !== "at-rest",
+    };
   }
 
   powerLost(): void {

@@ -89,9 +89,9 @@ export class SingleNode {
     this.#node = new StoreNode("n1", options, supervisor, frontEnd);
   }
 
-  /** The node gets an empty data directory. */
-  async openEpoch(epoch: number): Promise<StoreNode> {
-    await this.#node.openEpoch(epoch);
+  /** The node gets an empty data directory. `keepPages`: in this epoch, whatever the options say. */
+  async openEpoch(epoch: number, options?: { readonly keepPages: boolean }): Promise<StoreNode> {
+    await this.#node.openEpoch(epoch, options);
     return this.#node;
   }
 
@@ -143,7 +143,7 @@ export class StoreNode {
     }
   }
 
-  async openEpoch(epoch: number): Promise<void> {
+  async openEpoch(epoch: number, options?: { readonly keepPages: boolean }): Promise<void> {
     this.#dataDir = join(this.#options.directory.dataDir, `e${epoch}-${this.name}`);
     mkdirSync(this.#dataDir, { recursive: true });
     this.#prepared = false;
@@ -152,7 +152,7 @@ export class StoreNode {
       this.#disk = createDiskControl({
         dataDir: this.#dataDir,
         logGlob: this.#logFiles(),
-        keepPages: this.#options.keepPages === true,
+        keepPages: (options ?? this.#options).keepPages === true,
         ...(controlDirectory === undefined ? {} : { directory: controlDirectory }),
       });
       if (controlDirectory === undefined) this.#supervisor.removeLater(this.#disk.path);

@@ -2,9 +2,19 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, it } from "vitest";
+import { interposedOperations } from "../../faults/contract.ts";
+import { effectsOn } from "../../faults/front-ends/disk-rules.ts";
 import { createDiskControl } from "../../faults/index.ts";
 import { ScenarioError, type StorePromise } from "../../stores/contract.ts";
-import { beyondPromise, choosePairs, siteOf, sweepName, sweepPairs, withinPromise } from "./plan.ts";
+import {
+  beginningsOf,
+  beyondPromise,
+  choosePairs,
+  siteOf,
+  sweepName,
+  sweepPairs,
+  withinPromise,
+} from "./plan.ts";
 
 it("has no pair that could never fire, at any n: the interposer takes every rule", () => {
   const dataDir = mkdtempSync(join(tmpdir(), "acked-sweep-plan-test-"));
@@ -19,6 +29,22 @@ it("has no pair that could never fire, at any n: the interposer takes every rule
     disk.remove();
     rmSync(dataDir, { recursive: true, force: true });
   }
+});
+
+it("has every effect that the interposer knows, at every operation that can have it", () => {
+  for (const operation of interposedOperations) {
+    const mine = sweepPairs.filter((pair) => pair.operation === operation);
+    const swept = new Set(mine.map(({ effectAt }) => effectAt(1).do));
+    expect([operation, ...swept].sort()).toEqual([operation, ...effectsOn(operation)].sort());
+  }
+});
+
+it("begins with what the effect needs: older pages are known of files that the trial has written", () => {
+  const beginnings = (operation: string, effect: string) =>
+    choosePairs([operation], [effect]).map(beginningsOf)[0];
+  expect(beginnings("sync", "lying")).toEqual(["after a crash", "new store"]);
+  expect(beginnings("read", "bit-flip")).toEqual(["after a crash"]);
+  expect(beginnings("read", "stale")).toEqual(["restarted"]);
 });
 
 it("names every pair apart", () => {

@@ -2,10 +2,19 @@
  * What a sweep tries: every kind of disk call that the interposer can act on, with every effect that makes sense at it.
  *
  * Each pair is swept by n = 1, 2, 3 … until the rule no longer fires, from two beginnings: an empty directory, and one
- * left by a crash in the middle of load, so that the calls of recovery come first. How a trial with it ends, and how it
- * is judged, is part of the pair.
+ * left by a crash in the middle of load, so that the calls of recovery come first. A read is failed in the second only;
+ * and one that returns what a page held before, in files that the trial itself has loaded. How a trial with it ends, and
+ * how it is judged, is part of the pair.
+ *
+ * Not swept: a pause, which is of the process and of no call (a live run has it; here, `delay` holds the calling thread).
  */
-import type { DiskRule, Effect, Errno, InterposedOperation } from "../../faults/contract.ts";
+import {
+  type DiskRule,
+  type Effect,
+  type Errno,
+  type InterposedOperation,
+  interposedOperations,
+} from "../../faults/contract.ts";
 import { ScenarioError, type StorePromise, unknownName } from "../../stores/contract.ts";
 import type { NotCovered } from "../results.ts";
 
@@ -32,7 +41,13 @@ export interface SweepPair {
   readonly endsLoad: boolean;
 }
 
-export type Beginning = "new store" | "after a crash";
+/** `restarted`: as after a crash, then loaded and killed once more in the same files, whose older pages are known. */
+export type Beginning = "after a crash" | "new store" | "restarted";
+
+export function beginningsOf({ operation, effect }: SweepPair): readonly Beginning[] {
+  if (operation !== "read") return ["after a crash", "new store"];
+  return [effect === "stale" ? "restarted" : "after a crash"];
+}
 
 const amounts = [0, 1, 17, 100, 511, 512, 4096] as const;
 const amountAt = (n: number) => amounts[n % amounts.length]!;
@@ -55,6 +70,7 @@ function kills(operation: InterposedOperation): SweepPair[] {
 }
 
 const dropsPages = { losesPower: true, endsLoad: true } as const;
+const olderDisk = { deceives: true, looksLike: "an older disk" } as const;
 
 function writes(): SweepPair[] {
   const varying = (effect: Effect["do"], effectAt: (n: number) => Effect): SweepPair => {
@@ -77,14 +93,14 @@ function writes(): SweepPair[] {
 }
 
 function syncs(): SweepPair[] {
-  const olderDisk = { ...dropsPages, deceives: true, looksLike: "an older disk" } as const;
+  const forgetful = { ...dropsPages, ...olderDisk } as const;
   return [
     { ...plain("sync", { do: "fsyncgate", errno: "EIO" }, "fsyncgate EIO"), ...dropsPages },
     { ...plain("sync", { do: "error", errno: "EIO" }, "error EIO"), losesPower: true },
     ...errors("sync", "EINTR"),
     { ...plain("sync", { do: "revert", errno: "EIO" }, "revert EIO"), ...dropsPages },
-    { ...plain("sync", { do: "late", errno: "EIO" }, "late EIO"), ...olderDisk },
-    { ...plain("sync", { do: "lying" }, "lying"), ...olderDisk },
+    { ...plain("sync", { do: "late", errno: "EIO" }, "late EIO"), ...forgetful },
+    { ...plain("sync", { do: "lying" }, "lying"), ...forgetful },
     ...kills("sync"),
     { ...plain("sync", { do: "error", errno: "EIO" }, "error EIO"), path: "**/.", losesPower: true },
     ...kills("sync").map((pair) => ({ ...pair, path: "**/." as const })),
@@ -103,15 +119,13 @@ function rarer(): SweepPair[] {
       { ...plain("sync", { do: "error", errno }, `error ${errno}`), losesPower: true },
     ]),
     { ...plain("sync", { do: "error", errno: "EINTR" }, "error EINTR"), path: "**/." },
-    { ...plain("sync", { do: "lying" }, "lying"), ...directory, deceives: true, looksLike: "an older disk" },
+    { ...plain("sync", { do: "lying" }, "lying"), ...directory, ...olderDisk },
     ...errors("write", "EDQUOT"),
     ...(["create", "open", "rename", "link", "unlink", "mkdir", "truncate"] as const).flatMap((operation) =>
       errors(operation, "EROFS"),
     ),
     ...(["create", "rename", "mkdir"] as const).flatMap((operation) => errors(operation, "EDQUOT")),
-    ...(["write", "sync", "read"] as const).map((operation) =>
-      plain(operation, { do: "delay", delayMs: slowMs }, "delay"),
-    ),
+    ...interposedOperations.map((operation) => plain(operation, { do: "delay", delayMs: slowMs }, "delay")),
   ];
 }
 
@@ -123,6 +137,7 @@ function reads(): SweepPair[] {
       effectAt: (n) => ({ do: "short", bytes: 1 + amountAt(n) }),
     },
     { ...plain("read", { do: "bit-flip", bit: 0 }, "bit-flip"), effectAt: bitAt, deceives: true },
+    { ...plain("read", { do: "stale" }, "stale"), ...olderDisk },
     ...kills("read"),
   ];
 }

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ramlog } from "../../stores/ramlog/store.ts";
+import { childProgram } from "../package-root.ts";
 import type { SweepResults } from "../results.ts";
 import { runDirectoryAt } from "../run-directory.ts";
 import { resolveScenario } from "../scenario.ts";
@@ -23,12 +24,12 @@ let count = 0;
 async function swept(
   store: string,
   pairs: readonly SweepPair[],
-  seconds = 30,
-  onlyN?: number,
+  options: { readonly seconds?: number; readonly onlyN?: number; readonly workloads?: string[] } = {},
 ): Promise<SweepResults> {
+  const { seconds = 30, onlyN, workloads = ["register", "append"] } = options;
   const path = join(root, String(count++));
   mkdirSync(join(path, "data"), { recursive: true });
-  const asked = { store, workloads: ["register", "append"], faults: ["none"], seed: 1 };
+  const asked = { store, workloads, faults: ["none"], seed: 1 };
   return sweep({
     resolution: await resolveScenario(asked),
     ...{ pairs, directory: runDirectoryAt(path), runsDir: root, seconds },
@@ -43,7 +44,9 @@ const firstOfLoad = 4;
 describe.skipIf(missing)("a sweep", () => {
   it("finds a store that tries a failed sync again by fsyncgate, and not by fail-keep", async () => {
     const pairs = choosePairs(["sync"], ["fsyncgate EIO", "error EIO"]).filter(({ path }) => path === "**");
-    const { verdict, findings, cells } = await swept("broken/retries-failed-sync", pairs, 30, firstOfLoad);
+    const { verdict, findings, cells } = await swept("broken/retries-failed-sync", pairs, {
+      onlyN: firstOfLoad,
+    });
     expect(verdict).toBe(false);
     expect(findings[0]?.sentence).toMatch(/^fsyncgate EIO at sync number 4, of segment-\d+\.log/);
     const found = cells.filter((cell) => cell.outcomes.finding > 0);
@@ -52,12 +55,8 @@ describe.skipIf(missing)("a sweep", () => {
   });
 
   it("passes ramlog, which refuses to go on, and says of each call site what became of it", async () => {
-    const results = await swept(
-      "ramlog",
-      choosePairs(["sync"], ["fsyncgate", "kill-after"]),
-      30,
-      firstOfLoad,
-    );
+    const pairs = choosePairs(["sync"], ["fsyncgate", "kill-after"]);
+    const results = await swept("ramlog", pairs, { onlyN: firstOfLoad });
     expect(results.reasons).toEqual([]);
     expect(results.verdict).toBe(true);
     const outcome = (effect: string) => results.cells.find((cell) => cell.effect === effect)?.outcomes;
@@ -65,8 +64,28 @@ describe.skipIf(missing)("a sweep", () => {
     expect(outcome("kill-after")?.survived).toBeGreaterThan(0);
   });
 
+  it("gives a start what pages held before: ramlog takes it for an older disk, or refuses it", async () => {
+    const { verdict, reasons, cells, exhausted } = await swept("ramlog", choosePairs(["read"], ["stale"]));
+    expect([verdict, ...reasons]).toEqual([true]);
+    expect(exhausted).toEqual(["read stale, restarted"]);
+    expect(cells.map(({ site }) => site)).toContain("read segment-#.log, at start");
+  });
+
+  it("finds a store that believes an old page, also when it reads it as late as for a reply", async () => {
+    const pages = childProgram("harness/sweep/fixtures/pages.js");
+    const pairs = choosePairs(["read"], ["stale", "bit-flip"]);
+    const { verdict, findings, cells } = await swept(pages, pairs, { workloads: ["register"] });
+    expect(verdict).toBe(false);
+    expect(new Set(findings.map(({ kind }) => kind))).toEqual(new Set(["served-damaged-data"]));
+    const found = cells.filter((cell) => cell.outcomes.finding > 0);
+    expect(new Set(found.map(({ effect }) => effect))).toEqual(new Set(["stale", "bit-flip"]));
+    expect(new Set(found.map(({ site }) => site))).toEqual(new Set(["read e#%#Fr%#F#.page"]));
+  });
+
   it("that was cut short knows nothing, and says how much was", async () => {
-    const { verdict, reasons, cutShort } = await swept("ramlog", choosePairs(["write"], ["error EIO"]), 0.5);
+    const { verdict, reasons, cutShort } = await swept("ramlog", choosePairs(["write"], ["error EIO"]), {
+      seconds: 0.5,
+    });
     expect(cutShort.length).toBeGreaterThan(0);
     expect(verdict).toBe("unknown");
     expect(reasons.at(-1)).toMatch(/^\d+ of \d+ sweeps were cut short: give it more seconds/);
@@ -100,7 +119,9 @@ describe.skipIf(missing)("a sweep", () => {
   });
 
   it("says which pairs its time cut short, and at which n", async () => {
-    const { cutShort, trials } = await swept("ramlog", choosePairs(["write"], ["error EIO"]), 0.1);
+    const { cutShort, trials } = await swept("ramlog", choosePairs(["write"], ["error EIO"]), {
+      seconds: 0.1,
+    });
     expect(trials).toBeLessThanOrEqual(2);
     expect(cutShort.map(({ sweep }) => sweep)).toContain("write error EIO, after a crash");
   });

@@ -32,7 +32,7 @@ import { SingleNode } from "../single-node.ts";
 import { createSupervisor, type Supervisor } from "../supervisor/supervisor.ts";
 import { type CrashedDirectory, copyDirectory, epoch, type Script, scriptOf } from "./beginnings.ts";
 import { SweepMatrix } from "./matrix.ts";
-import { type Beginning, type SweepPair, siteOf, sweepName } from "./plan.ts";
+import { type Beginning, beginningsOf, type SweepPair, siteOf, sweepName } from "./plan.ts";
 import { errorKind, playTrial, type Trial, type TrialOptions } from "./trial.ts";
 
 export interface SweepOptions {
@@ -147,6 +147,7 @@ class Sweep {
     { beginning: "after a crash", onlyStart: false },
     { beginning: "new store", onlyStart: false },
     { beginning: "after a crash", onlyStart: true },
+    { beginning: "restarted", onlyStart: true },
   ];
   readonly #scripts: Readonly<Record<Beginning, Script>>;
   readonly #usualErrors = new Set<string>();
@@ -166,20 +167,24 @@ class Sweep {
     this.#room = this.#supervisor.temporaryDirectory("sweep", memoryBytes);
     const first = options.onlyN ?? 1;
     const last = options.onlyN ?? 0;
-    const beginnings: readonly Beginning[] = ["after a crash", "new store"];
+    const beginnings: readonly Beginning[] = ["after a crash", "new store", "restarted"];
     const { workloads, scenario } = options.resolution;
     // What must be opened first is left to the other beginning: the rule may keep it from being opened at all.
     const ofNew = workloads.filter((workload) => workload.setUp(epoch).length === 0);
     const noneForNew = ofNew.length === 0;
     const script = (chosen: readonly Workload[], size: typeof load | typeof loadOfNew) =>
       scriptOf(chosen, scenario.seed, { ...size, firstClient: preparing.clients });
+    const afterACrash = script(workloads, load);
     this.#scripts = {
-      "after a crash": script(workloads, load),
+      "after a crash": afterACrash,
       "new store": noneForNew ? [] : script(ofNew, loadOfNew),
+      restarted: afterACrash,
     };
     this.#rows = beginnings.flatMap((beginning) =>
       options.pairs
-        .filter((pair) => beginning === "after a crash" || !(noneForNew || pair.operation === "read"))
+        .filter(
+          (pair) => beginningsOf(pair).includes(beginning) && !(noneForNew && beginning === "new store"),
+        )
         .map((pair) => {
           const lists = { again: [], missed: [], tried: new Set<number>() };
           return { pair, beginning, first, next: first, last, counted: false, done: 0, ...lists };
@@ -212,7 +217,7 @@ class Sweep {
     const trial = await playTrial({
       ...{ resolution, clock: this.#clock, single: lane.single, scratch: lane.scratch, signal },
       script: scriptOf(resolution.workloads, resolution.scenario.seed, { ...preparing, firstClient: 0 }),
-      ...{ number: 0, n: 0, onlyStart: false },
+      ...{ number: 0, n: 0, onlyStart: false, restarted: false },
     });
     if (signal.aborted) return undefined;
     if (trial.events.length === 0 || trial.facts.unknowns.length > 0) {
@@ -261,6 +266,7 @@ class Sweep {
       ...{ resolution, clock: this.#clock, single: lane.single, scratch: lane.scratch, signal },
       script: this.#scripts[beginning],
       ...(beginning === "new store" ? {} : { crashed: this.#crashed! }),
+      restarted: beginning === "restarted",
       usualErrors: this.#usualErrors,
       number: this.#trials++,
       ...asked,
@@ -328,7 +334,7 @@ class Sweep {
     const { book } = this.#options;
     book?.epochBegan();
     book?.cycleBegan({ passing: [] });
-    const before = beginning === "after a crash" ? this.#crashed!.events.length : 0;
+    const before = beginning === "new store" ? 0 : this.#crashed!.events.length;
     for (const event of trial.events.slice(before)) book?.saw(event);
     if (trial.recoveryMs !== undefined) book?.restarted(trial.recoveryMs);
     book?.judged(results.map(withoutFindings), trial.facts);
@@ -447,6 +453,7 @@ const keptDirectories = 3;
 const fromWhere: Readonly<Record<Beginning, string>> = {
   "new store": "from an empty directory",
   "after a crash": "from a crashed store's directory",
+  restarted: "in the files that it had loaded and was killed in",
 };
 
 function outcomeOf(results: readonly CheckResult[], trial: Trial): SweepOutcome {

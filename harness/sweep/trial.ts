@@ -3,7 +3,8 @@
  * requests, killed (or power is lost), started again without the rule, and read back; then the whole is judged by the
  * same checkers as any run.
  *
- * A trial with a rule on reads has no load: it is about what a start makes of what it reads. Power loss here leaves
+ * A trial with a rule on reads has no load: it is about what a start makes of what it reads. One whose rule returns what
+ * pages held before is loaded and killed first, without the rule, and then started in the same files. Power loss here leaves
  * exactly what was durable: the harshest of the states that `acked explore` visits. A trial without a rule does all of
  * this too, and counts the calls that a rule could have acted on: there is no n-th call beyond them.
  *
@@ -49,6 +50,8 @@ export interface TrialOptions {
   readonly counted?: readonly SweepPair[];
   /** No load: what a start reads is all that counts. */
   readonly onlyStart: boolean;
+  /** Loaded and killed before the rule comes in force, while what its pages held before is kept. */
+  readonly restarted: boolean;
   /** Kinds of errors that the store replied with when nothing had failed: they say nothing about a failure. */
   readonly usualErrors?: ReadonlySet<string>;
   readonly signal: AbortSignal;
@@ -85,7 +88,8 @@ const never = Number.MAX_SAFE_INTEGER;
 
 /** Plays it. Never rejects for anything the store does. */
 export async function playTrial(options: TrialOptions): Promise<Trial> {
-  const stage = new TrialStage(options, await options.single.openEpoch(options.number));
+  const { single, number, restarted } = options;
+  const stage = new TrialStage(options, await single.openEpoch(number, { keepPages: restarted }));
   try {
     await stage.play();
   } finally {
@@ -121,13 +125,14 @@ class TrialStage {
   }
 
   async play(): Promise<void> {
-    const { crashed, pair, counted, onlyStart } = this.#options;
+    const { crashed, pair, counted, onlyStart, restarted } = this.#options;
     if (crashed) copyDirectory(crashed.path, this.#node.dataDir);
+    if (restarted && !(await this.#loadAndKill())) return;
     if (pair?.losesPower) this.#tracePower();
     if (pair) this.#armed = this.#node.disk!.arm(this.#rule(pair));
     if (counted) this.#counters = this.#countersOf(counted);
     const started = await this.#start(true);
-    if (started && onlyStart) await this.#readBack();
+    if (started && onlyStart) await this.#readUnderRule();
     else if (started) await this.#load();
     if (!(pair || counted) || this.#options.signal.aborted) return;
     const life = this.#life();
@@ -143,6 +148,17 @@ class TrialStage {
     if (this.#power && life) this.#losePower();
     if (await this.#start(false)) await this.#readBack();
     this.#closeBook(life);
+  }
+
+  /** False when it did not start, which is found or told already. */
+  async #loadAndKill(): Promise<boolean> {
+    if (!(await this.#start(false))) return false;
+    await this.#load();
+    this.#facts.cycleOver(this.#node, []);
+    this.#disconnect();
+    await this.#node.kill();
+    this.#facts.crashed();
+    return !this.#options.signal.aborted;
   }
 
   /** Pairs whose rules act on the same calls share one. */
@@ -284,6 +300,13 @@ class TrialStage {
     return false;
   }
 
+  /** Many a store reads its files only when it is asked for what is in them. */
+  async #readUnderRule(): Promise<void> {
+    await this.#readBack();
+    const life = this.#life();
+    if (life?.fault.deceives && !this.#duringStart()) this.#facts.readDamage(life);
+  }
+
   async #readBack(): Promise<void> {
     const loads = this.#readers();
     const { unanswered } = await readBack(loads, epoch, answerDeadlineMs);
@@ -412,13 +435,18 @@ class TrialStage {
     rmSync(this.#options.scratch, { recursive: true, force: true });
   }
 
+  #duringStart(): boolean {
+    const fired = this.#armed?.fired();
+    return fired !== undefined && fired.firstAtNs < this.#readyAtNs;
+  }
+
   conclude(): Trial {
     const fired = this.#armed?.fired();
     return {
       events: this.#events,
       facts: this.#facts,
       fired,
-      duringStart: fired !== undefined && fired.firstAtNs < this.#readyAtNs,
+      duringStart: this.#duringStart(),
       stopped: this.#stopped,
       calls: new Map(this.#counters.map(([pair, armed]) => [pair, armed.calls()])),
       recoveryMs: this.#recoveryMs,
