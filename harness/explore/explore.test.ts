@@ -66,11 +66,15 @@ describe.skipIf(!findCompiler())("exploring a traced run (needs a C compiler)", 
   });
 
   test("is not slow: different states per second, as a ratio to a fixed loop on this machine", async () => {
-    const roundsPerSecond = calibrate();
-    const { scenes, elapsedMs } = await explored({ statesMax: 400 });
-    const states = scenes.reduce((sum, { recovered }) => sum + recovered, 0);
-    // Measured here: about 0.01. A tenth of it is a regression, whatever else the machine is doing.
-    expect((states * 1000) / elapsedMs / roundsPerSecond).toBeGreaterThan(0.001);
+    const ratio = async () => {
+      const roundsPerSecond = calibrate();
+      const { scenes, elapsedMs } = await explored({ statesMax: 400 });
+      const states = scenes.reduce((sum, { recovered }) => sum + recovered, 0);
+      return (states * 1000) / elapsedMs / roundsPerSecond;
+    };
+    // Measured here: 0.006 to 0.01, other work on both cores included. The best of three shuts out a bad moment.
+    const best = Math.max(await ratio(), await ratio(), await ratio());
+    expect(best).toBeGreaterThan(0.003);
   });
 
   test("a store without recovery in process is started as a process, and recovers the same", async () => {

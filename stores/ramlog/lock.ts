@@ -9,7 +9,7 @@
  *
  * Not covered: processes in other PID namespaces or on other machines sharing the directory.
  */
-import { type Disk, errorCode, errorText, inDirectory, removeIfThere, syncFile, writeFully } from "./disk.ts";
+import { type Disk, errorCode, errorText, inDirectory, removeIfThere, writeFully } from "./disk.ts";
 import { StartRefused } from "./errors.ts";
 import { lockFile } from "./segments.ts";
 
@@ -100,7 +100,7 @@ async function takeOver(disk: Disk, path: string, stale: string, me: Owner, dir:
   if (!(await createLock(disk, right, me))) await acquire(disk, right, me, dir);
   try {
     if ((await readLock(disk, path)) !== stale) return false;
-    // What the right's file holds is what the lock is to hold, and it is synced.
+    // What the right's file holds is what the lock is to hold.
     const [temporary] = await unused(path, me, (name) => disk.link(right, name));
     await disk.rename(temporary, path);
     return true;
@@ -109,12 +109,14 @@ async function takeOver(disk: Disk, path: string, stale: string, me: Owner, dir:
   }
 }
 
-/** Writes the owner's record to a file of its own next to `path`, and syncs it: a lock is never empty or torn. */
+/**
+ * Writes the owner's record to a file of its own next to `path`: nobody ever sees a part of it. It is not synced. A loss of
+ * power leaves nobody alive whom it could name, and what it leaves of a record, if not all, names nobody.
+ */
 async function writeOwner(disk: Disk, path: string, me: Owner): Promise<string> {
   const [temporary, fd] = await unused(path, me, (name) => disk.open(name, "exclusive"));
   try {
     await writeFully(disk, fd, Buffer.from(`${JSON.stringify(me)}\n`), 0);
-    await syncFile(disk, fd);
   } finally {
     await disk.close(fd);
   }

@@ -2,24 +2,13 @@
  * Which Redis is installed here, and whether acked knows its files: since 7.0 the append-only file is a directory of files
  * with a manifest, which is where disk faults are put and repairs are made.
  */
-import { execa } from "execa";
-import { findProgram } from "../resp.ts";
+import { whyNotInstalled } from "../installed-server.ts";
 
 const firstMajor = 7;
-const versionDeadlineMs = 5000;
 
 /** Why Redis cannot be used on this machine, and what to do; `undefined` when it can. */
-export async function redisMissing(): Promise<string | undefined> {
-  if (!findProgram("redis-server"))
-    return "redis-server is not on PATH; install it, for example with: apt-get install redis-server";
-  const { stdout, failed } = await execa("redis-server", ["--version"], {
-    reject: false,
-    timeout: versionDeadlineMs,
-  });
-  return failed
-    ? "redis-server is on PATH, but `redis-server --version` failed"
-    : whyNotVersion(String(stdout));
-}
+export const redisMissing = (): Promise<string | undefined> =>
+  whyNotInstalled({ program: "redis-server", package: "redis-server", whyNotVersion });
 
 /** Judges what `redis-server --version` printed. */
 export function whyNotVersion(printed: string): string | undefined {
