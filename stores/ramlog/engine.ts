@@ -280,7 +280,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
   const dir = resolve(options.dir);
   const disk = withFailStopNames(options.seams.disk);
   const settled = { ...options, dir, seams: { ...options.seams, disk } };
-  await prepareDirectory(disk, dir);
+  await prepareDirectory(withFailStopNames(options.seams.disk), dir);
   const lock = await lockDirectory(disk, dir, options.processId);
   try {
     return await openLocked(settled, lock);
@@ -340,19 +340,29 @@ async function settle(options: EngineOptions, recovered: Recovered, state: State
 
 async function prepareDirectory(disk: Disk, dir: string): Promise<void> {
   try {
-    const exists = await disk.list(dir).then(
-      () => true,
-      (error) => {
-        if (errorCode(error) === "ENOENT") return false;
-        throw error;
-      },
-    );
-    if (!exists) await makeDirectories(disk, dir);
+    const names = await disk.list(dir).catch((error) => {
+      if (errorCode(error) === "ENOENT") return undefined;
+      throw error;
+    });
+    if (!names) await makeDirectories(disk, dir);
+    else if (!names.includes(formatFile)) await syncNameOf(disk, dir);
   } catch (error) {
     if (errorCode(error) === "ENOTDIR") throw new StartRefused(`${dir} is not a directory`);
     throw new StartRefused(`${dir} cannot be used as a data directory: ${errorText(error)}`, {
       cause: error,
     });
+  }
+}
+
+/**
+ * Before the first use of a directory that is there: a start that was killed may have made it, and not its name durable.
+ * Where others let us use a directory and not look at the one above it, the name is theirs to keep.
+ */
+async function syncNameOf(disk: Disk, dir: string): Promise<void> {
+  try {
+    await disk.syncDirectory(dirname(dir));
+  } catch (error) {
+    if (errorCode(error) !== "EACCES") throw error;
   }
 }
 

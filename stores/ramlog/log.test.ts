@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { afterEach, describe, expect, test } from "vitest";
 import { type Disk, nodeDisk } from "./disk.ts";
 import type { Engine } from "./engine.ts";
@@ -224,6 +224,98 @@ describe("fail-stop", () => {
     put(engine, "a");
     await engine.close();
     expect((await recoverOnly(dir)).contents).toEqual({ a: "x" });
+  });
+});
+
+describe("names and ends", () => {
+  /** The changing calls of a disk, by their paths below `root`. */
+  function recording(root: string): { calls: string[]; disk: Disk } {
+    const calls: string[] = [];
+    const below = (path: string) => path.slice(root.length) || "/";
+    const disk: Disk = {
+      ...nodeDisk,
+      makeDirectory: (path) => {
+        calls.push(`mkdir ${below(path)}`);
+        return nodeDisk.makeDirectory(path);
+      },
+      syncDirectory: (path) => {
+        calls.push(`sync ${below(path)}`);
+        return nodeDisk.syncDirectory(path);
+      },
+      link: (from, to) => {
+        calls.push(`link ${below(to)}`);
+        return nodeDisk.link(from, to);
+      },
+      writeNow: (...args) => {
+        calls.push("write");
+        return nodeDisk.writeNow(...args);
+      },
+      syncData: (fd, done) => {
+        calls.push("sync");
+        nodeDisk.syncData(fd, done);
+      },
+    };
+    return { calls, disk };
+  }
+
+  function rootDirectory(): string {
+    const root = temporaryDirectory();
+    directories.push(root);
+    return root;
+  }
+
+  async function openIn(dir: string, disk: Disk): Promise<Engine> {
+    const engine = await openTestEngine(dir, { replace: { disk } });
+    engines.push(engine);
+    return engine;
+  }
+
+  test("every directory that had to be made is durable under its name before it is used", async () => {
+    const root = rootDirectory();
+    const { calls, disk } = recording(root);
+    await openIn(`${root}/a/b`, disk);
+    const made = ["mkdir /a/b", "mkdir /a", "sync /", "mkdir /a/b", "sync /a", "link /a/b/lock"];
+    expect(calls.slice(0, 6)).toEqual(made);
+  });
+
+  test("one that a killed start may have made, too; one that was served from needs no sync", async () => {
+    const root = rootDirectory();
+    const first = recording(root);
+    mkdirSync(`${root}/a`);
+    const engine = await openIn(`${root}/a`, first.disk);
+    expect(first.calls.slice(0, 2)).toEqual(["sync /", "link /a/lock"]);
+    await engine.close();
+    const second = recording(root);
+    await openIn(`${root}/a`, second.disk);
+    expect(second.calls[0]).toBe("link /a/lock");
+    expect(second.calls).not.toContain("sync /");
+  });
+
+  test("a directory above that may not be looked at is its owner's; one whose sync fails is not believed", async () => {
+    for (const [code, opens] of [
+      ["EACCES", true],
+      ["EIO", false],
+    ] as const) {
+      const root = rootDirectory();
+      mkdirSync(`${root}/a`);
+      const syncDirectory = (path: string) =>
+        path === root ? Promise.reject(systemError(code)) : nodeDisk.syncDirectory(path);
+      const opened = openIn(`${root}/a`, { ...nodeDisk, syncDirectory });
+      if (opens) put(await opened, "a");
+      else await expect(opened).rejects.toThrow(StartRefused);
+    }
+  });
+
+  test("a graceful end is on the disk: what a close claims was synced", async () => {
+    const root = rootDirectory();
+    const { calls, disk } = recording(root);
+    const engine = await openIn(root, disk);
+    put(engine, "a");
+    await engine.flush();
+    calls.length = 0;
+    await engine.close();
+    const ofFiles = calls.filter((call) => call !== "sync /");
+    expect(ofFiles).toEqual(["write", "sync"]);
   });
 });
 

@@ -6,6 +6,7 @@
  * recovered by the same calls: the process has a fixed id, and the machine has been started anew since any lock in
  * the directory was taken, as after power loss.
  */
+import { dirname } from "node:path";
 import type { SimulatedDisk } from "../contract.ts";
 import type { Disk } from "./disk.ts";
 import { lockFile } from "./segments.ts";
@@ -43,6 +44,7 @@ export function simulatedDisk(disk: SimulatedDisk): Disk {
     unlink: async (path) => disk.unlink(inside(path)),
     makeDirectory: async (path) => disk.makeDirectory(inside(path)),
     syncDirectory: async (path) => {
+      if (path === dirname(simulatedDirectory)) return;
       const fd = disk.open(inside(path), "r");
       try {
         disk.sync(fd);
