@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { type Disk, nodeDisk } from "./disk.ts";
 import type { Engine } from "./engine.ts";
@@ -96,6 +96,31 @@ test("old segments and snapshots go only after two newer snapshots, and a damage
   const healed = await recoverOnly(copy);
   expect(healed.recovered.report.discarded).toEqual([]);
   expect(healed.contents).toEqual(recorded.states.at(-1));
+});
+
+test("a snapshot gets its name when the log holds all that is in it, and not before", async () => {
+  const calls: string[] = [];
+  const disk: Disk = {
+    ...nodeDisk,
+    syncData: (fd, done) => {
+      calls.push("sync of the log");
+      nodeDisk.syncData(fd, done);
+    },
+    rename: (from, to) => {
+      calls.push(`rename to ${basename(to).replace(/\d+/, "#")}`);
+      return nodeDisk.rename(from, to);
+    },
+  };
+  const durability = { mode: "interval", intervalMs: 60_000 } as const;
+  const recorded = await recordedEngine({ replace: { disk }, durability, segmentBytes: 1 << 20 });
+  put(recorded, "a", "1");
+  await new Promise(setImmediate);
+  calls.length = 0;
+  await recorded.engine.snapshot();
+  expect(calls.filter((call) => !call.includes("segment"))).toEqual([
+    "sync of the log",
+    "rename to snapshot-#.snap",
+  ]);
 });
 
 test("the fallback survives a restart", async () => {
