@@ -74,7 +74,7 @@ export {
 export { type BrokerCost, measureBrokerCost } from "./front-ends/broker-cost.ts";
 export { buildPowerCut } from "./front-ends/build-power-cut.ts";
 export { buildClock, createSkewedClock, type SkewedClock } from "./front-ends/clock.ts";
-export { buildInterposer, createDiskControl, hidesSyncs } from "./front-ends/interposer.ts";
+export { buildInterposer, createDiskControl, hidesSyncs, ringUnseen } from "./front-ends/interposer.ts";
 export { type CallCost, measureOverhead, type Overhead } from "./front-ends/overhead.ts";
 export {
   createTrace,

@@ -5,7 +5,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { DiskControl, FaultTarget, Link } from "../faults/contract.ts";
-import { createDiskControl, createLink } from "../faults/index.ts";
+import { createDiskControl, createLink, ringUnseen } from "../faults/index.ts";
 import { type Durability, type Endpoint, ScenarioError, type Store } from "../stores/contract.ts";
 import type { Place } from "./clients/recording-client.ts";
 import { type FrontEnd, frontEndFor, type InterposedDisk } from "./front-end.ts";
@@ -115,6 +115,7 @@ export class StoreNode {
   readonly #links: ProxyLink[] = [];
   #dataDir = "";
   #disk: InterposedDisk | undefined;
+  readonly #rings = new Set<string>();
   #process: SupervisedProcess | undefined;
   #incarnation = -1;
   #killedByUs = false;
@@ -147,6 +148,7 @@ export class StoreNode {
     this.#dataDir = join(this.#options.directory.dataDir, `e${epoch}-${this.name}`);
     mkdirSync(this.#dataDir, { recursive: true });
     this.#prepared = false;
+    this.#rings.clear();
     if (this.#frontEnd) {
       const { controlDirectory } = this.#options;
       this.#disk = createDiskControl({
@@ -171,7 +173,14 @@ export class StoreNode {
 
   /** What the interposer met in this epoch and could not see or keep, one sentence each. */
   blindSpots(): readonly string[] {
-    return this.#disk?.control.blindSpots() ?? [];
+    this.#lookForRings();
+    return [...(this.#disk?.control.blindSpots() ?? []), ...this.#rings];
+  }
+
+  /** Only what preloads a library is passed by; the broker refuses such calls. */
+  #lookForRings(): void {
+    if (!this.#disk || this.#options.store.interposable === false || !this.running()) return;
+    for (const name of this.#process?.asynchronousIo() ?? []) this.#rings.add(ringUnseen(name));
   }
 
   get dataDir(): string {
@@ -230,6 +239,7 @@ export class StoreNode {
         `the interposer is not inside ${launch.program}: a statically linked or setuid program ignores it; set interposable: false in its Store, and the broker is used${this.#options.explored ? "" : "; or leave out disk faults with --fault kill,pause,stop,partition,delay,cut"}`,
       );
     }
+    this.#lookForRings();
     this.#incarnation++;
     const started = this.#process;
     started.exited.then(() => {
@@ -260,6 +270,7 @@ export class StoreNode {
   /** SIGKILL to the whole tree; resolves when nothing of it is alive. Idempotent. */
   async kill(): Promise<void> {
     if (!this.#process) return;
+    this.#lookForRings();
     if (this.running()) this.#killedByUs = true;
     await this.#process.kill();
   }

@@ -74,11 +74,19 @@ const blindSpots = [
   "the page history could not be mapped, so revert and stale were not exact",
   "a file was moved into the data directory from outside: crash states do not have its content",
   asynchronous,
+  "what was stored to a shared mapping could not be read (process_vm_readv is refused here), so it was not seen",
 ] as const;
 
 /** True for a blind spot in which syncs may have been made. */
 export function hidesSyncs(blindSpot: string): boolean {
-  return blindSpot === asynchronous;
+  return blindSpot === asynchronous || blindSpot.endsWith(throughRing);
+}
+
+const throughRing = " is in use in the store: what is written and synced by way of it was not seen";
+
+/** The blind spot of a preloaded library where a process of the store has set up io_uring or Linux AIO. */
+export function ringUnseen(name: string): string {
+  return `${name}${throughRing}`;
 }
 
 export interface DiskControlOptions {

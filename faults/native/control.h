@@ -91,6 +91,7 @@ enum blind_spot {
   BLIND_PAGES_MISSING = 1 << 8,   /* the page history was asked for and could not be mapped */
   BLIND_MOVED_IN = 1 << 9,         /* a file was renamed or linked into the data directory from outside */
   BLIND_ASYNCHRONOUS = 1 << 10,    /* aio_write, aio_fsync or lio_listio on a file of the data directory */
+  BLIND_MAPPING_UNREAD = 1 << 11,  /* process_vm_readv() is refused: what is stored to shared mappings is not seen */
 };
 
 /* A process that is, or was, inside. The start time tells it from a later process with the same id. */

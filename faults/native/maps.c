@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "maps.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
@@ -33,7 +34,7 @@ struct mapping {
   char path[PATH_BYTES];
   int64_t offset;
   uint64_t description;
-  char *copy; /* null when no trace is written */
+  char *copy; /* null when nobody wanted to know what is stored */
 };
 
 static struct mapping mappings[MAPPINGS];
@@ -60,6 +61,7 @@ static size_t peek(const char *from, char *to, size_t length) {
   struct iovec local = {.iov_base = to, .iov_len = length};
   struct iovec remote = {.iov_base = (void *)from, .iov_len = length};
   long got = real(SYS_process_vm_readv, real(SYS_getpid), &local, 1, &remote, 1, 0);
+  if (got < 0 && got != -EFAULT) blind(BLIND_MAPPING_UNREAD);
   return got < 0 ? 0 : (size_t)got;
 }
 
@@ -77,6 +79,7 @@ static size_t length_in_file(const struct mapping *mapping) {
 }
 
 static void record_run(struct mapping *mapping, size_t from, size_t to) {
+  if (!tracing) return;
   struct iovec data = {.iov_base = mapping->copy + from, .iov_len = to - from};
   struct trace_event event = {.kind = TRACE_WRITE,
                               .device = mapping->file.device,
@@ -160,7 +163,7 @@ static void remember(char *address, size_t length, const struct file *file, cons
   *mapping = (struct mapping){
       .address = address, .length = length, .file = *file, .offset = offset, .description = description};
   snprintf(mapping->path, sizeof mapping->path, "%s", path);
-  if (tracing) {
+  if (tracing || __atomic_load_n(&control->armed, __ATOMIC_ACQUIRE)) {
     void *copy = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (copy == MAP_FAILED) blind(BLIND_MAPPINGS_FULL);
     else mapping->copy = copy;
@@ -237,7 +240,6 @@ void *acked_mremap(void *address, size_t length, size_t new_length, int flags, v
 
 /* msync */
 
-
 static struct mapping *mapping_at(const char *address) {
   for (int slot = 0; slot < __atomic_load_n(&used, __ATOMIC_ACQUIRE); slot++) {
     struct mapping *mapping = &mappings[slot];
@@ -249,7 +251,7 @@ static struct mapping *mapping_at(const char *address) {
 /* The stores, as a write that rules may fail; their bytes are in the page cache already. */
 static int stores_written(struct mapping *mapping, size_t from, size_t to) {
   bool held = hold_table();
-  size_t bytes = mapping->copy ? compare(mapping, from, to) : 0;
+  size_t bytes = mapping->copy ? compare(mapping, from, to) : to - from;
   let_go(held);
   if (bytes == 0) return 0;
   count(OP_WRITE);
@@ -257,6 +259,17 @@ static int stores_written(struct mapping *mapping, size_t from, size_t to) {
       .operation = OP_WRITE, .path = mapping->path, .length = bytes, .changes = true, .fixed = true};
   struct firing firing = consult_rules(&attempt);
   delay(&firing);
+  if (firing.todo == EFFECT_WRITEBACK_ERROR) {
+    /* They are lost before the msync gets to them, which is the one that is told. */
+    fail_pages(mapping->file.device, mapping->file.inode, firing.error);
+    struct trace_event lost = {.kind = TRACE_PAGES_LOST,
+                               .device = mapping->file.device,
+                               .inode = mapping->file.inode,
+                               .offset = mapping->offset + (int64_t)from,
+                               .size = to - from,
+                               .path = mapping->path};
+    trace_instant(&lost);
+  }
   finish(&firing, mapping->path);
   return firing.todo == EFFECT_ERROR ? -firing.error : 0;
 }
@@ -269,7 +282,7 @@ static int sync_mapping(struct mapping *mapping, void *address, size_t length, i
   if (!(flags & MS_SYNC)) return (int)real(SYS_msync, address, length, flags);
   count(OP_SYNC);
   uint64_t begin = mapping->file.log ? begin_log_sync() : 0;
-  struct attempt attempt = {.operation = OP_SYNC, .path = mapping->path};
+  struct attempt attempt = {.operation = OP_SYNC, .path = mapping->path, .fixed = true};
   struct firing firing = consult_rules(&attempt);
   struct trace_event event = {.kind = TRACE_DATASYNC,
                               .effect = firing.effect,
@@ -280,7 +293,7 @@ static int sync_mapping(struct mapping *mapping, void *address, size_t length, i
                               .path = mapping->path};
   uint64_t call = firing.killed ? 0 : trace_begin(&event);
   delay(&firing);
-  bool lasting = firing.todo == EFFECT_FSYNCGATE || firing.todo == EFFECT_REVERT || firing.todo == EFFECT_LATE;
+  bool lasting = firing.todo == EFFECT_FSYNCGATE || firing.todo == EFFECT_LATE;
   int result = 0;
   if (firing.todo == EFFECT_ERROR) result = -firing.error;
   else if (!lasting && firing.todo != EFFECT_LYING) result = (int)real(SYS_msync, address, length, flags);

@@ -1,6 +1,7 @@
 /*
- * Shared, writable mappings of files of the data directory. Stores to memory cannot be interposed: while a trace is
- * written, a copy is kept of what each mapping held, and what differs is recorded as a write when it matters (calls.h).
+ * Shared, writable mappings of files of the data directory. Stores to memory cannot be interposed: a copy is kept of what
+ * each mapping held, and what differs is recorded as a write when it matters (calls.h). A mapping that was made while no
+ * trace was written and no rule was armed has no copy; then an msync counts as a write of all that it syncs.
  * What was stored and never compared (the process is killed first) is in the file, and not in the trace; so is what is
  * stored to a mapping that was made writable by mprotect.
  */

@@ -321,16 +321,27 @@ void pages_revert(int fd, const struct file *about) {
   errno = kept;
 }
 
-bool pages_have_older(const struct file *about, int64_t offset, uint64_t length) {
-  if (length == 0) return false;
-  bool found = false;
-  uint64_t last = ((uint64_t)offset + length - 1) / PAGE_BYTES;
+bool pages_differ_from_older(int fd, const struct file *about, int64_t offset, uint64_t length) {
+  char now[PAGE_BYTES];
+  bool differ = false;
+  int readable = -1;
   lock_control();
-  for (uint64_t page = (uint64_t)offset / PAGE_BYTES; page <= last && !found; page++) {
-    found = latest(about->device, about->inode, page) != NULL;
+  while (length > 0 && !differ) {
+    uint64_t within = (uint64_t)offset % PAGE_BYTES;
+    uint64_t bytes = PAGE_BYTES - within < length ? PAGE_BYTES - within : length;
+    const struct page_entry *entry = latest(about->device, about->inode, (uint64_t)offset / PAGE_BYTES);
+    if (entry) {
+      if (readable < 0) readable = opened_again(fd, O_RDONLY);
+      long got = readable < 0 ? -1 : real(SYS_pread64, readable, now, bytes, offset);
+      /* What cannot be compared here is taken for different: it is never left out in silence. */
+      differ = got != (long)bytes || memcmp(now, history->content[entry - history->entry] + within, bytes) != 0;
+    }
+    offset += (int64_t)bytes;
+    length -= bytes;
   }
   unlock_control();
-  return found;
+  if (readable >= 0) real(SYS_close, readable);
+  return differ;
 }
 
 void pages_make_stale(const struct file *about, int64_t offset, const struct iovec *parts, int count,

@@ -48,8 +48,8 @@ void pages_forget(uint64_t device, uint64_t inode);
 /* Undoes in the file what was written since the last sync; `file->size` is its size now. */
 void pages_revert(int fd, const struct file *file);
 
-/* Whether a page in the range is known to have held something before; and puts it over what was read. */
-bool pages_have_older(const struct file *file, int64_t offset, uint64_t length);
+/* Whether what is known to have been in the range before is anything else; and puts it over what was read. */
+bool pages_differ_from_older(int fd, const struct file *file, int64_t offset, uint64_t length);
 void pages_make_stale(const struct file *file, int64_t offset, const struct iovec *parts, int count, uint64_t length);
 
 #endif

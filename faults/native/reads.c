@@ -52,7 +52,8 @@ struct file_read {
 
 static bool would_be_stale(const struct attempt *attempt) {
   const struct file_read *read = attempt->call;
-  return keeping_pages() && pages_have_older(&read->file, read->offset, read->available);
+  return keeping_pages() &&
+         pages_differ_from_older(read->transfer->fd, &read->file, read->offset, read->available);
 }
 
 /* Inverts one bit of what was read, counted over what was read. */

@@ -43,8 +43,9 @@ static bool means_something(const struct rule *rule, const struct attempt *attem
     case EFFECT_MISDIRECTED:
     case EFFECT_BIT_FLIP:
       return attempt->operation == OP_SYNC || (attempt->length > 0 && !attempt->fixed);
+    case EFFECT_REVERT: /* stores to a mapping are in no page history */
+      return !attempt->weak && !attempt->fixed;
     case EFFECT_FSYNCGATE:
-    case EFFECT_REVERT:
     case EFFECT_LATE:
       return !attempt->weak;
     case EFFECT_STALE:

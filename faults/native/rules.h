@@ -7,7 +7,7 @@
  * that a rule can never be skipped by another that was due at the same moment.
  * Calls on which an effect means nothing are not counted by it: `short` wants at least 2 bytes, `full` wants growth,
  * `read-only` a change, `stale` a page that is known to have held something else, the lasting sync failures a sync
- * that reports them (not sync_file_range, not syncfs), and whatever alters data wants data.
+ * that reports them (not sync_file_range, not syncfs; `revert` no msync either), and whatever alters data wants data.
  */
 #ifndef ACKED_RULES_H
 #define ACKED_RULES_H
@@ -25,7 +25,7 @@ struct attempt {
   const char *other_path; /* a rename's old name, else null: matching either is a match */
   size_t length;          /* bytes to be written, or that can be read; 0 for everything else */
   bool changes;           /* the call changes something: what a read-only file system refuses */
-  bool fixed;             /* the bytes are in the page cache already (a shared mapping): they cannot be altered */
+  bool fixed;             /* of a shared mapping: its bytes are in the page cache already, and cannot be altered */
   bool weak;              /* a sync that makes nothing durable, or that is not about one file */
   const void *call;
   /* How many bytes fit without growth; SIZE_MAX when the call grows nothing. Null when it never does. */

@@ -90,13 +90,14 @@ export async function setUp(
   return sendAll(clients, (workload) => workload.setUp(epoch), false, deadlineMs);
 }
 
-/** Reads everything back: every workload's keys, split over that workload's clients. */
+/** Reads everything back: every workload's keys, split over that workload's clients. `over` ends it before its time. */
 export async function readBack(
   clients: readonly LoadClient[],
   epoch: number,
   deadlineMs: number,
+  over?: AbortSignal,
 ): Promise<Thoroughness> {
-  return sendAll(clients, (workload) => workload.readBack(epoch), true, deadlineMs);
+  return sendAll(clients, (workload) => workload.readBack(epoch), true, deadlineMs, over);
 }
 
 async function sendAll(
@@ -104,16 +105,18 @@ async function sendAll(
   requestsOf: (workload: Workload) => readonly Request[],
   isReadBack: boolean,
   deadlineMs: number,
+  over?: AbortSignal,
 ): Promise<Thoroughness> {
   const deadline = performance.now() + deadlineMs;
+  const timeIsOver = () => over?.aborted === true || performance.now() >= deadline;
   const unanswered: string[] = [];
   let answered = 0;
   const ask = async (load: LoadClient, request: Request): Promise<void> => {
-    if (performance.now() >= deadline) {
+    if (timeIsOver()) {
       unanswered.push(`${request.f} ${request.key}: not asked before the time was over`);
       return;
     }
-    const reply = await persist(load, request, isReadBack, deadline);
+    const reply = await persist(load, request, isReadBack, timeIsOver);
     if (reply?.type === "ok") answered++;
     else unanswered.push(`${request.f} ${request.key}: ${reply ? errorOf(reply) : "no connection"}`);
   };
@@ -137,7 +140,7 @@ async function persist(
   load: LoadClient,
   request: Request,
   isReadBack: boolean,
-  deadline: number,
+  timeIsOver: () => boolean,
 ): Promise<Reply | undefined> {
   let reply: Reply | undefined;
   do {
@@ -148,7 +151,7 @@ async function persist(
     reply = await load.client.perform(request, { readBack: isReadBack });
     if (reply.type === "ok") return reply;
     await sleep(reconnectPauseMs);
-  } while (performance.now() < deadline);
+  } while (!timeIsOver());
   return reply;
 }
 

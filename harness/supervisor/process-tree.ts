@@ -82,7 +82,7 @@ export function treeOf(query: TreeQuery): ProcessIdentity[] {
 }
 
 /** The roots that live and what descends from them: not what an exited parent has left, whatever mark it bears. */
-function descendantsOf(query: TreeQuery): ProcessIdentity[] {
+export function descendantsOf(query: TreeQuery): ProcessIdentity[] {
   if (!hasProc) return treeOf(query);
   const found = query.roots.filter(isAlive).map(({ pid, startTime }) => ({ pid, startTime }));
   for (const { pid } of found) {

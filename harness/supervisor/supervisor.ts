@@ -21,8 +21,10 @@ import { execa } from "execa";
 import type { NodeProcess } from "../../faults/contract.ts";
 import { type Endpoint, type Launch, type NodeSettings, RefusedToServe } from "../../stores/contract.ts";
 import { type ActiveRecord, openActiveRecord } from "./active.ts";
+import { asynchronousIo } from "./asynchronous-io.ts";
 import {
   continueTree,
+  descendantsOf,
   isAlive,
   killTree,
   killTreeAndWait,
@@ -90,6 +92,8 @@ export interface SupervisedProcess extends NodeProcess {
   readonly exited: Promise<Exit>;
   /** How it exited, if it has. */
   exit(): Exit | undefined;
+  /** Kernel interfaces by which its processes may write and sync unseen; see asynchronous-io.ts. */
+  asynchronousIo(): ReturnType<typeof asynchronousIo>;
   /** SIGTERM, or what the launch says asks it to stop, to its process group; after the deadline `kill`. Resolves when nothing of the tree is alive. */
   stop(deadlineMs: number): Promise<Stopped>;
   /**
@@ -418,6 +422,7 @@ function supervise(
       signalTree[signal]();
     },
     kill: child.kill,
+    asynchronousIo: () => asynchronousIo(descendantsOf(tree).map(({ pid }) => pid)),
     async stop(deadlineMs) {
       signalTree.SIGTERM();
       signalTree.SIGCONT(); // a stopped process would never see the other

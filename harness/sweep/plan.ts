@@ -97,7 +97,7 @@ function syncs(): SweepPair[] {
   return [
     { ...plain("sync", { do: "fsyncgate", errno: "EIO" }, "fsyncgate EIO"), ...dropsPages },
     { ...plain("sync", { do: "error", errno: "EIO" }, "error EIO"), losesPower: true },
-    ...errors("sync", "EINTR"),
+    { ...plain("sync", { do: "error", errno: "EINTR" }, "error EINTR"), losesPower: true },
     { ...plain("sync", { do: "revert", errno: "EIO" }, "revert EIO"), ...dropsPages },
     { ...plain("sync", { do: "late", errno: "EIO" }, "late EIO"), ...forgetful },
     { ...plain("sync", { do: "lying" }, "lying"), ...forgetful },
@@ -118,7 +118,7 @@ function rarer(): SweepPair[] {
       { ...plain("sync", { do: "fsyncgate", errno }, `fsyncgate ${errno}`), ...dropsPages },
       { ...plain("sync", { do: "error", errno }, `error ${errno}`), losesPower: true },
     ]),
-    { ...plain("sync", { do: "error", errno: "EINTR" }, "error EINTR"), path: "**/." },
+    { ...plain("sync", { do: "error", errno: "EINTR" }, "error EINTR"), ...directory },
     { ...plain("sync", { do: "lying" }, "lying"), ...directory, ...olderDisk },
     ...errors("write", "EDQUOT"),
     ...(["create", "open", "rename", "link", "unlink", "mkdir", "truncate"] as const).flatMap((operation) =>

@@ -300,16 +300,25 @@ class TrialStage {
     return false;
   }
 
-  /** Many a store reads its files only when it is asked for what is in them. */
+  /**
+   * Many a store reads its files only when it is asked for what is in them. One that ends then leaves reads unanswered,
+   * which is no doubt: what counts is read after the start that follows.
+   */
   async #readUnderRule(): Promise<void> {
-    await this.#readBack();
+    const over = new AbortController();
+    this.#node.exited().then(() => over.abort());
+    const { unanswered } = await readBack(this.#readers(), epoch, answerDeadlineMs, over.signal);
     const life = this.#life();
     if (life?.fault.deceives && !this.#duringStart()) this.#facts.readDamage(life);
+    if (this.#node.running() || !life) this.#tellUnanswered(unanswered);
   }
 
   async #readBack(): Promise<void> {
-    const loads = this.#readers();
-    const { unanswered } = await readBack(loads, epoch, answerDeadlineMs);
+    const { unanswered } = await readBack(this.#readers(), epoch, answerDeadlineMs);
+    this.#tellUnanswered(unanswered);
+  }
+
+  #tellUnanswered(unanswered: readonly string[]): void {
     if (unanswered.length > 0 && !this.#options.signal.aborted) {
       this.#facts.unknown(
         `${unanswered.length} reads after the restart were not answered (${unanswered[0]})`,
@@ -406,7 +415,10 @@ class TrialStage {
   }
 
   #closeBook(life: FaultLife | undefined): void {
-    for (const spot of this.#node.blindSpots()) this.#facts.unknown(spot);
+    for (const spot of this.#node.blindSpots()) {
+      this.#facts.unknown(spot);
+      this.#facts.blindSpot(spot);
+    }
     if (life) this.#facts.fault(life);
   }
 

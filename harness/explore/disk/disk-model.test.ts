@@ -28,6 +28,21 @@ describe("what a sync covers", () => {
     expect(list.states("posix-strict")).toEqual(["log=a*10 b*10"]);
   });
 
+  it("msync covers the pages of its range, and no others of its file", () => {
+    const written = () => new EventList({ log: "a*8192" }).write("log", 0, "b*10").write("log", 5000, "c*10");
+    expect(written().msync("log", 4096, 100).states("posix-strict")).toEqual([
+      "log=a*5000 c*10 a*3182",
+      "log=b*10 a*4990 c*10 a*3182",
+    ]);
+    expect(written().msync("log", 0, 8192).states("posix-strict")).toEqual(["log=b*10 a*4990 c*10 a*3182"]);
+  });
+
+  it("an msync that fails for good loses the pages of its range, and no others", () => {
+    const list = new EventList({ log: "a*8192" }).write("log", 0, "b*10").write("log", 5000, "c*10");
+    list.msync("log", 4096, 4096, { result: -5, effect: "fsyncgate" }).sync("log");
+    expect(list.states("posix-strict")).toEqual(["log=b*10 a*8182"]);
+  });
+
   it("sync_file_range persists nothing", () => {
     const list = new EventList({ log: "a*10" }).write("log", 0, "b*10");
     list.end(list.begin("sync-range", { path: "log", inode: "1:100" }));

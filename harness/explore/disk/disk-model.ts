@@ -286,11 +286,11 @@ export class DiskModel {
     this.#touched(file);
   }
 
-  /** A successful fsync (or fdatasync, `dataOnly`) that began after event `before`. */
-  sync(file: DiskFile, before: number, dataOnly: boolean): void {
+  /** A successful fsync (or fdatasync, `dataOnly`; or msync, of some pages) that began after event `before`. */
+  sync(file: DiskFile, before: number, dataOnly: boolean, firstPage?: number, lastPage?: number): void {
     this.#commit(file, before, dataOnly);
     if (file.directory) this.names.sync(file.id, before);
-    else file.sync(before);
+    else file.sync(before, firstPage, lastPage);
     this.#synced(file);
   }
 
@@ -416,8 +416,7 @@ export class DiskModel {
     this.finish(done, event.index);
     if ((event.synchronous ?? begin.synchronous) && (event.result ?? 0) >= 0) {
       const file = this.file(done.file);
-      const first = Math.floor(done.offset / pageBytes);
-      const last = Math.floor((done.offset + done.size - 1) / pageBytes);
+      const { first, last } = pagesOf(done);
       this.#commit(file, begin.index, true, done);
       file.sync(begin.index, first, last, done);
       this.#synced(file);
@@ -433,16 +432,17 @@ export class DiskModel {
     }
     const file = this.#subject(begin);
     if (file === undefined) return;
+    const { first, last } = pagesOf(begin);
     if (effect === "fsyncgate" || effect === "late" || effect === "revert") {
       // Of `late`, the sync that succeeds loses the pages; the one that fails says so later.
       if (effect === "late" && result < 0) return;
       if (effect === "revert") file.revert(begin.index);
-      else file.lose(begin.index, "lost");
+      else file.lose(begin.index, "lost", first, last);
       this.#touched(file);
     } else if (result >= 0) {
-      this.sync(file, begin.index, event.kind === "datasync");
+      this.sync(file, begin.index, event.kind === "datasync", first, last);
     } else if (effect === undefined && losesPages(result)) {
-      file.lose(begin.index, "stuck");
+      file.lose(begin.index, "stuck", first, last);
       this.#touched(file);
     }
   }
@@ -492,9 +492,7 @@ export class DiskModel {
   #pagesLost(event: TraceEvent): void {
     const file = this.#subject(event);
     if (file === undefined) return;
-    const whole = event.size <= 0;
-    const first = whole ? 0 : Math.floor(event.offset / pageBytes);
-    const last = whole ? Number.MAX_SAFE_INTEGER : Math.floor((event.offset + event.size - 1) / pageBytes);
+    const { first, last } = pagesOf(event);
     file.lose(event.index, "lost", first, last);
     this.#touched(file);
   }
@@ -622,6 +620,13 @@ function isSync({ kind, synchronous }: TraceEvent): boolean {
   return (
     kind === "sync" || kind === "datasync" || kind === "syncfs" || (kind === "write" && synchronous === true)
   );
+}
+
+/** The pages of a range; all there are of a file when it has none: an fsync is about a whole file, an msync is not. */
+function pagesOf(range: { readonly offset: number; readonly size: number }): { first: number; last: number } {
+  if (range.size <= 0) return { first: 0, last: Number.MAX_SAFE_INTEGER };
+  const last = Math.floor((range.offset + range.size - 1) / pageBytes);
+  return { first: Math.floor(range.offset / pageBytes), last };
 }
 
 /** Errors after which Linux marks pages clean that the disk never got. */

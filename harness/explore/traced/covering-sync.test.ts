@@ -137,6 +137,22 @@ describe("with bytes of its own", () => {
     expect(check([...written(), begin("syncfs"), end("syncfs"), ...replied]).verdict).toBe(true);
   });
 
+  test("an msync covers the pages of its range; several cover what they cover together", () => {
+    const msync = (offset: number, size: number) => {
+      const range = { offset, size };
+      return [begin("datasync", range), end("datasync", range)];
+    };
+    const elsewhere = check([...written(), ...msync(0, 4096), ...replied]);
+    expect(elsewhere.findings[0]?.sentence).toContain(
+      "the last sync of segment-1.log that had ended was of its bytes 0 to 4096 only; no later sync ever covered it",
+    );
+    expect(check([...written(), ...msync(4096, 30), ...replied]).verdict).toBe(true);
+    const text = `${value}${".".repeat(6000)}`;
+    const halves = [...msync(8192, 4096), ...msync(4096, 4096)];
+    expect(check([...written(text), ...halves, ...replied]).verdict).toBe(true);
+    expect(kinds(check([...written(text), ...halves.slice(0, 2), ...replied]))).toHaveLength(1);
+  });
+
   test("a synchronous write covers itself", () => {
     const steps = written().map((step) => ({ ...step, synchronous: true }));
     expect(check([...steps, ...replied]).verdict).toBe(true);

@@ -16,6 +16,7 @@ import type { CheckContext, CheckResult } from "../../checkers/contract.ts";
 import { Gathering, seconds } from "../../checkers/findings.ts";
 import type { Operation } from "../../history/operation.ts";
 import { quote } from "../../models/register.ts";
+import { pageBytes } from "../disk/pages.ts";
 import type { Obligations } from "../judge/obligations.ts";
 import { globMatcher } from "./traced-run-content.ts";
 
@@ -40,11 +41,14 @@ interface LogWrite {
   readonly synchronous: boolean;
 }
 
-/** A sync that ended with success: what was written before `begin` is durable from `end` on. */
+/** A sync that ended with success: what was written to its range before `begin` is durable from `end` on. */
 interface LogSync {
   readonly begin: number;
   readonly end: number;
   readonly beganAtNs: number;
+  /** Bytes of the file: whole pages of an msync, everything of an fsync. */
+  readonly from: number;
+  readonly to: number;
 }
 
 const shortestOwnBytes = 16;
@@ -146,7 +150,12 @@ class LogCalls {
 
   #sync(inode: string, begin: TraceEvent, end: TraceEvent | undefined, own = false): void {
     if (end?.result === undefined || end.result < 0) return;
-    const sync = { begin: begin.index, end: end.index, beganAtNs: begin.atNs };
+    const ranged = begin.kind === "datasync" && begin.size > 0;
+    const from = ranged ? Math.floor(begin.offset / pageBytes) * pageBytes : 0;
+    const to = ranged
+      ? Math.ceil((begin.offset + begin.size) / pageBytes) * pageBytes
+      : Number.POSITIVE_INFINITY;
+    const sync = { begin: begin.index, end: end.index, beganAtNs: begin.atNs, from, to };
     this.all.push(sync);
     if (own) return;
     const same = this.#syncs.get(inode);
@@ -229,8 +238,10 @@ function whyNotCovered(
   const before = writes.filter((write) => write.begin.index < sent);
   for (const write of before) {
     if (write.synchronous && write.end < sent) return undefined;
-    const covers = (sync: LogSync) => sync.begin > write.end && sync.end < sent;
-    if (calls.syncsOf(write.begin.inode).some(covers)) return undefined;
+    const since = calls
+      .syncsOf(write.begin.inode)
+      .filter((sync) => sync.begin > write.end && sync.end < sent);
+    if (cover(since, write)) return undefined;
   }
   const first = before[0] ?? writes[0]!;
   const where = `its bytes (in the write of ${first.bytes} bytes to ${first.begin.path} at offset ${first.offset}, event ${first.begin.index})`;
@@ -238,17 +249,38 @@ function whyNotCovered(
   if (before.length === 0) return `${where} were written only after its reply had been sent (${reply})`;
   const syncs = calls.syncsOf(first.begin.inode);
   const tooEarly = syncs.findLast((sync) => sync.begin < first.end && sync.end < sent);
-  const tooLate = syncs.find((sync) => sync.begin > first.end);
+  const elsewhere = syncs.findLast((sync) => sync.begin > first.end && sync.end < sent);
+  const tooLate = syncs.find((sync) => sync.begin > first.end && sync.end > sent && cover([sync], first));
   const said = [
     first.end > sent ? "the write itself had not ended by then" : "",
-    tooEarly
-      ? `the last sync of ${first.begin.path} that had ended began at event ${tooEarly.begin}, before the write had ended`
-      : `no sync of ${first.begin.path} had ended`,
+    lastSync(first, elsewhere, tooEarly),
     tooLate
       ? `the one that covers it ${tooLate.begin > sent ? "began" : "ended"} at event ${tooLate.begin > sent ? tooLate.begin : tooLate.end}, ${lagOf(events, sent, tooLate)} after the reply`
       : "no later sync ever covered it",
   ];
   return `${where} were in no sync when its reply was sent (${reply}): ${said.filter(Boolean).join("; ")}`;
+}
+
+/** Whether the syncs together cover all of the write: an msync is of a part of its file only. */
+function cover(syncs: readonly LogSync[], { offset, bytes }: LogWrite): boolean {
+  let covered = offset;
+  for (const { from, to } of [...syncs].sort((a, b) => a.from - b.from)) {
+    if (from > covered) return false;
+    covered = Math.max(covered, to);
+    if (covered >= offset + bytes) return true;
+  }
+  return false;
+}
+
+function lastSync(
+  { begin: { path } }: LogWrite,
+  elsewhere: LogSync | undefined,
+  tooEarly: LogSync | undefined,
+): string {
+  if (elsewhere)
+    return `the last sync of ${path} that had ended was of its bytes ${elsewhere.from} to ${elsewhere.to} only`;
+  if (!tooEarly) return `no sync of ${path} had ended`;
+  return `the last sync of ${path} that had ended began at event ${tooEarly.begin}, before the write had ended`;
 }
 
 function lagOf(events: readonly TraceEvent[], sent: number, sync: LogSync): string {
