@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ringUnseen } from "../faults/index.ts";
 import type { Client, Store } from "../stores/contract.ts";
 import { findStore } from "../stores/index.ts";
 import { ramlog } from "../stores/ramlog/store.ts";
@@ -97,6 +98,23 @@ describe.skipIf(missing)("power loss", () => {
     }
   });
 
+  it("is not made up where something was not seen: the files stay, and why is said", async () => {
+    const traced = await Traced.open("broken/ignores-failed-sync");
+    try {
+      const client = await traced.started();
+      await write(client, "one");
+      client.close();
+      await traced.node.kill();
+      const before = filesOf(traced.node.dataDir);
+      const unseen = [ringUnseen("io_uring")];
+      const outcome = traced.power.lose({ profile: "ext4-ordered", keep: "durable" }, { unseen });
+      expect(outcome).toEqual({ lost: false, why: unseen[0] });
+      expect(filesOf(traced.node.dataDir)).toEqual(before);
+    } finally {
+      await traced.close();
+    }
+  });
+
   it("takes what was acknowledged and never synced, which a process crash keeps", async () => {
     const traced = await Traced.open("broken/never-syncs");
     try {
@@ -109,7 +127,7 @@ describe.skipIf(missing)("power loss", () => {
       mkdirSync(beside);
       writeFileSync(join(beside, "own"), "kept");
       const untraced = ["beside", "never-made"];
-      const outcome = traced.power.lose({ profile: "ext4-ordered", keep: "durable" }, untraced);
+      const outcome = traced.power.lose({ profile: "ext4-ordered", keep: "durable" }, { untraced });
       expect(filesOf(beside)).toEqual({ own: "kept" });
       expect(outcome).toMatchObject({ lost: true, evidence: { untraced: ["beside"] } });
       if (outcome.lost) expect(Number(outcome.evidence.notOnDisk)).toBeGreaterThan(0);

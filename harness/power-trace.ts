@@ -70,12 +70,17 @@ export class PowerTrace {
    *
    * @param parameters `profile`; `state`: any number, which draws one of the states; `keep: "durable"`: what was not
    *   synced is gone, all of it.
-   * @param untraced names in the directory that a process writes to which is not traced: they stay as they are.
+   * @param about `untraced`: names in the directory that a process writes to which is not traced; they stay as they are.
+   *   `unseen`: what the front end could not see; a state that lacks it is none that the disk could be in.
    */
-  lose(parameters: FaultParameters, untraced: readonly string[] = []): PowerLossOutcome {
+  lose(
+    parameters: FaultParameters,
+    about: { readonly untraced?: readonly string[]; readonly unseen?: readonly string[] } = {},
+  ): PowerLossOutcome {
+    const { untraced = [], unseen = [] } = about;
     const trace = this.#trace.read();
     const model = modelOf(this.#path, trace);
-    const why = trace.faults[0] ?? model.faults[0];
+    const why = unseen[0] ?? trace.faults[0] ?? model.faults[0];
     if (why !== undefined) return { lost: false, why };
     const drawn = parameters.keep === "durable" ? "durable" : Number(parameters.state);
     const state = chosenState(model, String(parameters.profile), drawn);

@@ -230,7 +230,7 @@ class Stage {
 
   /** The directory becomes what a disk may hold; what is traced from then on begins with that. */
   async #losePower(node: StoreNode, life: FaultLife, facts: EpochFacts): Promise<void> {
-    const outcome = this.#power?.lose(life.parameters);
+    const outcome = this.#power?.lose(life.parameters, { unseen: node.blindSpots() });
     if (!outcome) return facts.unknown(`epoch ${facts.epoch}: power loss was planned without a trace`);
     if (outcome.lost) {
       life.evidence = { ...life.evidence, ...outcome.evidence };

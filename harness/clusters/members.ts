@@ -521,7 +521,10 @@ export class Member implements MemberControl {
     readonly lost: boolean;
     readonly evidence: Readonly<Record<string, unknown>>;
   } {
-    const outcome = this.#trace?.lose(parameters, this.#ownDirectories);
+    const outcome = this.#trace?.lose(parameters, {
+      untraced: this.#ownDirectories,
+      unseen: this.blindSpots(),
+    });
     if (!outcome) return { lost: false, evidence: { why: "nothing was traced" } };
     if (!outcome.lost) return { lost: false, evidence: { why: outcome.why } };
     this.traceAgain();

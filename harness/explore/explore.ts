@@ -28,7 +28,7 @@ import { ExploringThreads, type ShareEnd, workersAtOnce } from "./explore-thread
 import { nothingLost } from "./judge/judge-state.ts";
 import { placeOperations } from "./judge/obligations.ts";
 import { ProcessRecovery } from "./recover/recover-process.ts";
-import { profileByName } from "./states/profiles/index.ts";
+import { isHeldToPosix, profileByName } from "./states/profiles/index.ts";
 import { promiseInTrace } from "./traced/promise-in-trace.ts";
 import { missingContent, runCounts } from "./traced/traced-run-content.ts";
 import { lacksOf, readTracedRun, type TracedRunFiles } from "./traced/traced-run-files.ts";
@@ -284,11 +284,6 @@ function notReached(
       const of = name === sceneNames.powerLoss ? "" : ` of "${name}"`;
       return `only ${crashPointsExplored} of ${crashPoints} crash points${of} were explored: ${remedy}`;
     });
-}
-
-/** A store that claims to need no more than POSIX promises is held to it; of others it is told. */
-function isHeldToPosix(name: string): boolean {
-  return name === "ramlog" || name.startsWith("broken/");
 }
 
 /** The greatest loss that the promise allows and that a crash state showed. */

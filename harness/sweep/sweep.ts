@@ -21,6 +21,7 @@ import type { Store } from "../../stores/contract.ts";
 import type { Workload } from "../../workloads/contract.ts";
 import type { CheckResult, Finding } from "../checkers/contract.ts";
 import { combineVerdicts } from "../checkers/contract.ts";
+import { isHeldToPosix } from "../explore/states/profiles/index.ts";
 import { RunClock } from "../history/clock.ts";
 import { Judge } from "../judge.ts";
 import { detectMachine } from "../machine.ts";
@@ -168,7 +169,8 @@ class Sweep {
     const first = options.onlyN ?? 1;
     const last = options.onlyN ?? 0;
     const beginnings: readonly Beginning[] = ["after a crash", "new store", "restarted"];
-    const { workloads, scenario } = options.resolution;
+    const { workloads, scenario, store } = options.resolution;
+    const pairs = options.pairs.filter(({ strict }) => !strict || isHeldToPosix(store.name));
     // What must be opened first is left to the other beginning: the rule may keep it from being opened at all.
     const ofNew = workloads.filter((workload) => workload.setUp(epoch).length === 0);
     const noneForNew = ofNew.length === 0;
@@ -181,7 +183,7 @@ class Sweep {
       restarted: afterACrash,
     };
     this.#rows = beginnings.flatMap((beginning) =>
-      options.pairs
+      pairs
         .filter(
           (pair) => beginningsOf(pair).includes(beginning) && !(noneForNew && beginning === "new store"),
         )

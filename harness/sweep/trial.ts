@@ -4,7 +4,7 @@
  * same checkers as any run.
  *
  * A trial with a rule on reads has no load: it is about what a start makes of what it reads. One whose rule returns what
- * pages held before is loaded and killed first, without the rule, and then started in the same files. Power loss here leaves
+ * pages held before is loaded and killed first, without the rule, and then started in the same files. Power loss leaves
  * exactly what was durable: the harshest of the states that `acked explore` visits. A trial without a rule does all of
  * this too, and counts the calls that a rule could have acted on: there is no n-th call beyond them.
  *
@@ -429,7 +429,9 @@ class TrialStage {
   }
 
   #losePower(): void {
-    const outcome = this.#power!.lose({ profile: "ext4-ordered", keep: "durable" });
+    const unseen = this.#node.blindSpots();
+    const profile = this.#options.pair?.strict ? "posix-strict" : "ext4-ordered";
+    const outcome = this.#power!.lose({ profile, keep: "durable" }, { unseen });
     if (outcome.lost) this.#facts.powerLost();
     else this.#facts.unknown(`power loss could not be rebuilt: ${outcome.why}`);
   }

@@ -150,6 +150,13 @@ describe("syncs", () => {
   );
 });
 
+test("ignores-failed-name: goes on after a failed sync of its directory", async () => {
+  vi.spyOn(nodeDisk, "syncDirectory").mockImplementation(() => Promise.reject(new Error("EIO")));
+  const { engine } = await open("ignores-failed-name");
+  await write(engine, put("a", "1"));
+  expect(engine.released).toBe(1);
+});
+
 describe("recovery", () => {
   test("no-checksum: a torn tail becomes a value nobody wrote", async () => {
     const { engine, dir } = await open(undefined);

@@ -8,6 +8,7 @@ import { dropsLastRecord } from "./drops-last-record.ts";
 import { forgetsReusedName } from "./forgets-reused-name.ts";
 import { forgetsSegmentName } from "./forgets-segment-name.ts";
 import { forgetsSnapshotName } from "./forgets-snapshot-name.ts";
+import { ignoresFailedName } from "./ignores-failed-name.ts";
 import { ignoresFailedSync } from "./ignores-failed-sync.ts";
 import { losesFirstBatch } from "./loses-first-batch.ts";
 import { namesSnapshotEarly } from "./names-snapshot-early.ts";
@@ -28,6 +29,7 @@ export const bugs: readonly Bug[] = [
   neverSyncs,
   ignoresFailedSync,
   retriesFailedSync,
+  ignoresFailedName,
   noChecksum,
   dropsLastRecord,
   appliesTwice,

@@ -19,3 +19,8 @@ export function profileByName(name: string): Profile {
   if (name === "") throw new ScenarioError(`a profile is missing; known: ${profileNames.join(", ")}`);
   throw unknownName("profile", name, profileNames);
 }
+
+/** A store that claims to need no more than POSIX promises is held to it, by name; of others it is told. */
+export function isHeldToPosix(store: string): boolean {
+  return store === "ramlog" || store.startsWith("broken/");
+}
