@@ -101,6 +101,7 @@ test("file names and values of the store are text, never markup", () => {
 test("the terminal says how many states, what was found and how small it was made, in 25 lines", () => {
   const text = terminalSummary(found, { colour: false, width: 100 });
   expect(text.replace(/\s+/g, " ")).toContain("made smaller to 2 operations");
+  expect(text).toMatch(/^ {2}found +in 2 operations: /m);
   expect(text).toContain("posix-strict: VIOLATION, 12,000 states at 4,120 crash points");
   expect(text).toContain("swept");
   expect(text.trimEnd().split("\n").length).toBeLessThanOrEqual(25);

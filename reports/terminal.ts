@@ -271,9 +271,17 @@ function found(results: RunResults): string[] {
   const times = (seen = 1) => (seen > 1 ? ` ×${count(seen)}` : "");
   const again = (first?.count ?? 1) > 1 ? [`${first!.kind}${times(first!.count)}`] : [];
   return [
+    ...smallest(results),
     ...again,
     ...others.map((finding) => `${finding.kind}${times(finding.count)}: ${finding.sentence}`),
   ];
+}
+
+/** What a person should read first: the same finding in a run that was made as small as it goes. */
+function smallest({ explorations = [] }: RunResults): string[] {
+  const shrunk = explorations.flatMap(({ findings }) => findings)[0]?.shrunk;
+  if (!shrunk) return [];
+  return [`in ${counted(shrunk.requests.length, "operation")}: ${shrunk.finding.sentence}`];
 }
 
 /** Entries with the same reason share a line. */
