@@ -213,7 +213,10 @@ test("what was read wrong while the store served is damage of that start, and of
     const about = facts();
     about.started(1, { recovery: { cut: null } }, []);
     expect((await verdictOf(twoWrites(null, false), about)).kinds).toEqual(["lost-acknowledged-write"]);
+    about.crashed();
     about.readDamage(lie(looksLike));
+    about.readBackCompleted();
+    expect(about.crashesReadBack).toBe(0);
     expect((await verdictOf(twoWrites(null, false), about)).kinds).toEqual(kinds);
   }
 });

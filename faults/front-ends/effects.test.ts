@@ -174,6 +174,34 @@ describe.skipIf(!compiler)("a write", () => {
     expect(disk.events("pages-lost", "instant")[0]?.inode).toBe(disk.events("write")[0]?.inode);
   });
 
+  describe("to a shared mapping", () => {
+    const mapped = [open, "ftruncate:a:9000", "mmap:a:9000"];
+
+    it("fails in background writeback: the msync of it is told, once, and its pages are lost", async () => {
+      const disk = await directory();
+      disk.control.arm(rule("write", { do: "writeback-error", errno: "EIO" }));
+      const stores = ["store:a:5000:hello", "msync:a:9000", "store:a:10:there", "msync:a:9000"];
+      expect((await disk.script(...mapped, ...stores)).slice(3)).toEqual(["0", failed(EIO), "0", "0"]);
+      expect(disk.events("pages-lost", "instant")).toMatchObject([{ path: "a.log", offset: 0, size: 9000 }]);
+      expect(disk.events("datasync").map(({ result }) => result)).toEqual([-EIO, 0]);
+    });
+
+    it.each([true, false])("is counted and fails as any write does, traced or not: %s", async (traced) => {
+      const disk = await directory({ traced });
+      const second = disk.control.arm(rule("write", { do: "error", errno: "EIO" }, 2));
+      const stores = ["store:a:1:a", "msync:a:9000", "msync:a:9000", "store:a:1:b", "msync:a:9000"];
+      expect((await disk.script(...mapped, ...stores)).slice(3)).toEqual(["0", "0", "0", "0", failed(EIO)]);
+      expect(second.fired()).toMatchObject({ times: 1, path: "a.log" });
+    });
+
+    it("is reverted by no msync: such a rule waits", async () => {
+      const disk = await directory();
+      const revert = disk.control.arm(rule("sync", { do: "revert", errno: "EIO" }));
+      expect((await disk.script(...mapped, "store:a:1:a", "msync:a:9000")).at(-1)).toBe("0");
+      expect(revert.fired()).toBeUndefined();
+    });
+  });
+
   it("fails on a read-only disk, as does every change, until it is disarmed; reads and syncs succeed", async () => {
     const disk = await directory();
     writeFileSync(join(disk.path, "a.log"), "abc");
@@ -445,6 +473,17 @@ describe.skipIf(!compiler)("a read", () => {
     const stale = disk.control.arm(rule("read", { do: "stale" }));
     expect(await disk.script("open:a:a.log:r", "pread:a:0:2", "pread:a:0:2")).toEqual(["0", "v2", "v4"]);
     expect(stale.fired()).toMatchObject({ times: 1, path: "a.log" });
+  });
+
+  it("is not stale where the same was there before: such a rule waits", async () => {
+    const disk = await withText("v1", { keepPages: true });
+    await disk.script("open:a:a.log:b", "pwrite:a:0:v1", "fsync:a", "pwrite:a:0:v1", "fsync:a");
+    const stale = disk.control.arm(rule("read", { do: "stale" }));
+    expect(await disk.script("open:a:a.log:r", "read:a:2")).toEqual(["0", "v1"]);
+    expect(stale.fired()).toBeUndefined();
+    await disk.script("open:a:a.log:b", "pwrite:a:0:v2", "fsync:a");
+    expect(await disk.script("open:a:a.log:r", "read:a:2")).toEqual(["0", "v1"]);
+    expect(stale.fired()).toMatchObject({ times: 1 });
   });
 
   it("is never stale where nothing else is known to have been: such a rule waits", async () => {
