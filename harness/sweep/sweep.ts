@@ -142,9 +142,7 @@ class Sweep {
   readonly #room: string;
   /** The first makes the crashed directory. */
   readonly #lanes: Promise<Lane>[] = [];
-  /** Requests sent at once are gathered in more than one way, so the longest of the trials is counted twice. */
   readonly #uncounted: { beginning: Beginning; onlyStart: boolean }[] = [
-    { beginning: "after a crash", onlyStart: false },
     { beginning: "after a crash", onlyStart: false },
     { beginning: "new store", onlyStart: false },
     { beginning: "after a crash", onlyStart: true },
@@ -163,6 +161,8 @@ class Sweep {
   constructor(options: SweepOptions, deadline: number) {
     this.#options = options;
     this.#deadline = deadline;
+    // Requests sent at once are gathered in more than one way, so the longest of the trials is counted twice.
+    if (!options.sample) this.#uncounted.unshift({ beginning: "after a crash", onlyStart: false });
     this.#judge = new Judge(options.resolution);
     this.#supervisor = createSupervisor({ runsDir: options.runsDir });
     this.#room = this.#supervisor.temporaryDirectory("sweep", memoryBytes);
