@@ -77,6 +77,7 @@ export { buildClock, createSkewedClock, type SkewedClock } from "./front-ends/cl
 export { buildInterposer, createDiskControl, hidesSyncs, ringUnseen } from "./front-ends/interposer.ts";
 export { type CallCost, measureOverhead, type Overhead } from "./front-ends/overhead.ts";
 export {
+  type CallEnd,
   createTrace,
   parseTrace,
   type ReadTrace,

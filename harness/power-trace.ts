@@ -29,6 +29,7 @@ import {
 } from "./explore/states/crash-state.ts";
 import { CrashStates, type Effort } from "./explore/states/enumerate.ts";
 import { profileByName } from "./explore/states/profiles/index.ts";
+import { settleInFlight } from "./explore/traced/in-flight.ts";
 import { copyBase, imageOfBase, readBase } from "./explore/traced/traced-run-files.ts";
 import { runDirectoryAt, writeJson } from "./run-directory.ts";
 
@@ -100,6 +101,12 @@ export class PowerTrace {
       ...(kept.length > 0 ? { untraced: kept } : {}),
     };
     return { lost: true, evidence };
+  }
+
+  /** To be called when the store was killed and is to run on in this directory: see in-flight.ts. */
+  settle(): void {
+    const base = readBase(runDirectoryAt(this.#path)).map(({ inode }) => inode);
+    settleInFlight(this.#trace, this.#dataDir, new Set(base));
   }
 
   close(): void {

@@ -359,6 +359,7 @@ class Stage {
     lives: readonly FaultLife[] | undefined,
   ): Promise<boolean> {
     const stoppedAt = node.stoppedAt();
+    this.#power?.settle();
     const outcome = await node.start();
     // A fault in force while it started may have fired: that decides what a refusal means.
     this.#nemesis.look();

@@ -39,6 +39,49 @@ describe("a trace file", () => {
   });
 });
 
+describe("calls in flight at a kill", () => {
+  const records = [
+    { kind: "write", phase: "begin", path: "a.log", data: text("hello"), offset: 7, size: 5 },
+    { kind: "sync", phase: "begin", path: "a.log" },
+    { kind: "open", phase: "begin", path: "b", inode: 0n },
+    { kind: "open", phase: "end", call: 2, path: "b", result: 3 },
+    { kind: "open", phase: "begin", path: "c", inode: 0n },
+  ] as const;
+
+  it("get the ends that are known of them, are asked about once, and the others stay in flight", () => {
+    const path = join(scratch, "settled.bin");
+    const trace = createTrace({ path, capacityBytes: 1 << 20 });
+    writeFileSync(path, traceBytes(records, 4096).bytes);
+    const asked: string[] = [];
+    const endOf = ({ kind, path: name }: { kind: string; path: string }) => {
+      asked.push(`${kind} ${name}`);
+      if (kind === "write") return { result: -4, size: 2 };
+      return kind === "open" ? { result: 0, inode: "2049:99", created: true as const } : undefined;
+    };
+    trace.settle(endOf);
+    trace.settle(endOf);
+    expect(asked).toEqual(["write a.log", "sync a.log", "open c"]);
+    const { events, faults, incomplete } = trace.read();
+    expect([faults, incomplete, events.length]).toEqual([[], 0, 7]);
+    const ended = { phase: "end", pid: 41, tid: 42 };
+    expect(events[5]).toMatchObject({ ...ended, call: 0, path: "a.log", offset: 7, size: 2, result: -4 });
+    expect(events[6]).toMatchObject({ ...ended, call: 4, inode: "2049:99", created: true, result: 0 });
+    trace.close();
+    expect(readTrace(path).events).toHaveLength(7);
+  });
+
+  it("of a damaged trace are left as they are", () => {
+    const path = join(scratch, "damaged.bin");
+    const trace = createTrace({ path, capacityBytes: 1 << 20 });
+    const { bytes } = traceBytes(records, 4096);
+    bytes[4096 + 20] = 0xee;
+    writeFileSync(path, bytes);
+    trace.settle(() => ({ result: 0 }));
+    expect(readFileSync(path)).toEqual(Buffer.from(bytes));
+    trace.close();
+  });
+});
+
 describe("an event", () => {
   it("has every member that its record has, and none that it has not", () => {
     const { bytes } = traceBytes([

@@ -83,9 +83,19 @@ export interface TraceFile {
   usedBytes(): number;
   /** What has been traced so far; may be called while the store runs. */
   read(): ReadTrace;
+  /**
+   * Writes the ends of calls that were in flight when the store was killed, as `endOf` can tell them from what is on the
+   * disk: whatever runs in the directory afterwards builds on that. A call of which it tells nothing stays in flight. Only
+   * while nothing of the store is alive; a call is asked about once. A trace with faults stays as it is.
+   */
+  settle(endOf: (begin: TraceEvent, trace: Trace) => CallEnd | undefined): void;
   /** Gives back what was not used. Only once nothing of the store is alive. Idempotent. */
   close(): void;
 }
+
+/** What the end of a call says beside what its begin said. */
+export type CallEnd = Pick<TraceEvent, "result"> &
+  Partial<Pick<TraceEvent, "offset" | "size" | "inode" | "created" | "truncated">>;
 
 /** A trace as read from its file. */
 export interface ReadTrace extends Trace {
@@ -124,6 +134,8 @@ export function createTrace({ path, capacityBytes }: TraceFileOptions): TraceFil
 class OpenTraceFile implements TraceFile {
   readonly path: string;
   #fd: number | undefined;
+  /** Calls that began before this event have been asked about. */
+  #settled = 0;
 
   constructor(path: string, fd: number) {
     this.path = path;
@@ -147,6 +159,31 @@ class OpenTraceFile implements TraceFile {
 
   read(): ReadTrace {
     return readTrace(this.path);
+  }
+
+  settle(endOf: (begin: TraceEvent, trace: Trace) => CallEnd | undefined): void {
+    const { bytes, size } = readUsed(this.path);
+    const parser = refusal(bytes) === undefined ? new Parser(bytes, size) : undefined;
+    const trace = parser?.parse();
+    if (!parser || !trace || trace.faults.length > 0 || this.#fd === undefined) return;
+    const from = this.#settled;
+    this.#settled = trace.events.length;
+    for (const [at, index] of parser.inFlight()) {
+      const begin = trace.events[index]!;
+      const end = index < from ? undefined : endOf(begin, trace);
+      if (end) this.#append(endRecord(begin, at, end));
+    }
+  }
+
+  #append(record: Uint8Array): void {
+    const header = new DataView(new ArrayBuffer(headerUsed));
+    readSync(this.#fd!, header, 0, headerUsed, 0);
+    const cursor = wordAt(header, offsetOf.cursor);
+    if (cursor + record.length > wordAt(header, offsetOf.capacity)) return;
+    writeSync(this.#fd!, record, 0, record.length, cursor);
+    const after = new DataView(new ArrayBuffer(8));
+    after.setBigUint64(0, BigInt(cursor + record.length), true);
+    writeSync(this.#fd!, after, 0, 8, offsetOf.cursor);
   }
 
   close(): void {
@@ -274,6 +311,11 @@ class Parser {
       this.#faults.push(`the trace is damaged in ${this.#damaged - listedFaults} more places`);
     }
     return { events: this.#events, faults: this.#faults, incomplete: this.#incomplete };
+  }
+
+  /** The records of begun calls without an end, by their offset, in the order of the trace: which event each is. */
+  inFlight(): ReadonlyMap<number, number> {
+    return this.#open;
   }
 
   /** Where the records end. */
@@ -464,6 +506,29 @@ class Parser {
 }
 
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
+
+/** The record that ends the call whose begin is at `beginAt`; its path is the begin's. */
+function endRecord(begin: TraceEvent, beginAt: number, end: CallEnd): Uint8Array {
+  const record = new Uint8Array(recordBytes);
+  const view = new DataView(record.buffer);
+  const [device, inode] = (end.inode ?? begin.inode).split(":").map(BigInt) as [bigint, bigint];
+  const flags = (end.created ? flag.created : 0) | (end.truncated ? flag.truncated : 0);
+  view.setUint32(0, recordBytes, true);
+  view.setUint16(8, traceKinds.indexOf(begin.kind), true);
+  view.setUint16(10, phases.indexOf("end"), true);
+  view.setUint32(12, begin.pid, true);
+  view.setUint32(16, begin.tid, true);
+  view.setBigUint64(24, process.hrtime.bigint(), true);
+  view.setBigUint64(32, BigInt(beginAt), true);
+  view.setBigUint64(40, device, true);
+  view.setBigUint64(48, inode, true);
+  view.setBigInt64(56, BigInt(end.result ?? 0), true);
+  view.setBigInt64(64, BigInt(end.offset ?? begin.offset), true);
+  view.setBigUint64(72, BigInt(end.size ?? begin.size), true);
+  view.setUint32(80, flags | (begin.directory ? flag.directory : 0), true);
+  view.setUint32(4, checksum(record, 0, recordBytes), true);
+  return record;
+}
 
 /** Of a record's bytes from its kind on. 0 is kept for "not complete". */
 function checksum(bytes: Uint8Array, offset: number, length: number): number {

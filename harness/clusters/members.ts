@@ -410,6 +410,7 @@ export class Member implements MemberControl {
     this.#starts++;
     this.#killed = false;
     if (this.#options.traced && !this.#trace) this.traceAgain();
+    else this.#trace?.settle();
     this.#options.onState(this.name, "starting");
     const settings = this.settings(as);
     const launches = await this.#options.store.clustered!.launch(settings);

@@ -31,8 +31,9 @@ import { findCompiler } from "../../machine.ts";
 import { type RunDirectory, writeJson } from "../../run-directory.ts";
 import type { Resolution } from "../../scenario.ts";
 import { SingleNode, type StoreNode } from "../../single-node.ts";
+import { settleInFlight } from "./in-flight.ts";
 import { aimedContent, missingContent, runCounts } from "./traced-run-content.ts";
-import { copyBase, type TracedRunEnd, type TraceRecord } from "./traced-run-files.ts";
+import { copyBase, readBase, type TracedRunEnd, type TraceRecord } from "./traced-run-files.ts";
 
 /** A fixed list of requests in place of generated load: how a finding is made smaller. */
 export interface Script {
@@ -236,6 +237,8 @@ class TracedStage {
     this.#rethrow();
     for (const { client } of clients) client.disconnect();
     this.#facts.cycleOver(node, []);
+    const base = readBase(this.#options.directory).map(({ inode }) => inode);
+    settleInFlight(this.#trace, node.dataDir, new Set(base));
     if (!(await this.#start(node))) return false;
     await this.#readBack(clients);
     return true;
