@@ -158,7 +158,7 @@ export interface Store {
   unavailable?(): Promise<string | undefined>;
   /**
    * Files below the data directory whose sync makes a write durable, as a glob relative to it (`*` matches
-   * within one path segment, `**` across). Default `**`.
+   * within one path segment, `**` across). Default `**`, which counts syncs of directories, too.
    */
   readonly logFiles?: string;
   /** Which disk operations happen at least once a second under load, in mode always. Default: write, sync. */

@@ -500,6 +500,26 @@ describe.skipIf(!compiler)("a read", () => {
   });
 });
 
+it.skipIf(!compiler)(
+  "a sync of a directory counts where every file is the log, and there alone",
+  async () => {
+    for (const [logGlob, begun] of [
+      ["**", 2],
+      ["*.log", 1],
+    ] as const) {
+      const made = await InterposedDirectory.create(logGlob, { traced: true });
+      directories.push(made);
+      expect(await made.script("open:a:a.log:wc", "fsync:a", "opendirectory:d:.", "fsync:d")).toEqual([
+        "0",
+        "0",
+        "0",
+        "0",
+      ]);
+      expect(made.control.syncCounts()).toEqual({ begun, completed: begun, failed: 0 });
+    }
+  },
+);
+
 describe.skipIf(!compiler)("a name", () => {
   const errors: readonly [InterposedOperation, string, string, readonly string[]][] = [
     ["open", "a.log", "open:b:a.log:r", []],

@@ -136,7 +136,9 @@ enum seen identify(int fd, struct file *file) {
     entry->inode = file->inode;
     entry->generation = generation;
     entry->inside = path_of(fd, is_directory, entry->path);
-    entry->log = entry->inside && !is_directory && glob_matches(log_files, entry->path);
+    /* Of a store that keeps everything in files of their own a sync of a directory may be all that a change needs. */
+    bool counts = is_directory ? strcmp(log_files, "**") == 0 : glob_matches(log_files, entry->path);
+    entry->log = entry->inside && counts;
     errno = kept;
   }
   file->path = entry->path;

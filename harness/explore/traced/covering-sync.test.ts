@@ -66,14 +66,20 @@ function historyOf(f: string, input: unknown): HistoryEvent[] {
   ];
 }
 
-function check(steps: readonly Step[], f = "write", input: unknown = value, kept: StorePromise = promise) {
+function check(
+  steps: readonly Step[],
+  f = "write",
+  input: unknown = value,
+  kept: StorePromise = promise,
+  logFiles = "segment-*.log",
+) {
   const trace = traceOf(steps);
   const history = buildHistory(historyOf(f, input));
   return checkCoveringSyncByBytes(
     {
       trace,
       obligations: placeOperations(history, trace, 1000),
-      logFiles: "segment-*.log",
+      logFiles,
       startNs: 1000,
       changes: () => true,
     },
@@ -177,6 +183,13 @@ describe("without bytes of its own", () => {
     expect(kinds(check([...written("x"), ...replied, ...synced], "delete", null))).toEqual([
       "acknowledged-without-sync",
     ]);
+  });
+
+  test("a sync of a directory covers a delete where every file is the log, and there alone", () => {
+    const directory = { inode: "1:2", path: ".", directory: true } as const;
+    const steps = [begin("sync", directory), end("sync", directory), ...replied];
+    expect(check(steps, "delete", null, promise, "**").verdict).toBe(true);
+    expect(kinds(check(steps, "delete", null))).toEqual(["acknowledged-without-sync"]);
   });
 
   test("the result says how many were judged by count", () => {

@@ -6,7 +6,8 @@
  * An operation's bytes are a string of its own: at least 16 bytes, in its request, and in no request before it (workloads
  * write values that are unique). Deletes and the like have none, and a store may encode values in some way of its own:
  * what is found in no write to the log is judged by counts (some sync of the log began after the request had been sent
- * and ended before the reply), and the result says how many were judged which way.
+ * and ended before the reply; of a directory, too, where every file is the log, since a delete may need no more), and the
+ * result says how many were judged which way.
  *
  * Not verified: that the sync really reached the medium (crash states do that), or that a change without bytes of its own
  * was in the file that was synced.
@@ -118,10 +119,11 @@ class LogCalls {
 
   constructor(events: readonly TraceEvent[], logFiles: string) {
     const isLog = globMatcher(logFiles);
+    const anyFile = logFiles === "**";
     const ends = new Map<number, TraceEvent>();
     for (const event of events) if (event.phase === "end") ends.set(event.call, event);
     for (const begin of events) {
-      if (begin.phase !== "begin" || begin.directory === true) continue;
+      if (begin.phase !== "begin" || (begin.directory === true && !anyFile)) continue;
       const end = ends.get(begin.index);
       if (begin.kind === "write" && isLog(begin.path)) this.#write(begin, end);
       else if (begin.kind === "syncfs") this.#sync("*", begin, end);
