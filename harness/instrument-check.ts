@@ -15,13 +15,13 @@ import { resolveScenario } from "./scenario.ts";
 const withInterposer = { store: "broken/acknowledges-before-sync", workloads: ["register"], cycles: 3 };
 const withoutInterposer = { store: "broken/drops-last-record", workloads: ["register", "append"], cycles: 8 };
 
-/** Runs it inside the run's own directory. Takes 2 s on an idle machine, at most 12. */
+/** Runs it inside the run's own directory. Takes 2 s on an idle machine, at most 12. `undefined`: it was interrupted. */
 export async function checkInstrument(
   runPath: string,
   runsDir: string,
   seed: number,
   signal: AbortSignal,
-): Promise<InstrumentCheck> {
+): Promise<InstrumentCheck | undefined> {
   const began = performance.now();
   const { store, workloads, cycles } =
     process.platform === "linux" && findCompiler() ? withInterposer : withoutInterposer;
@@ -45,6 +45,7 @@ export async function checkInstrument(
   });
   const planted = resolution.store.plantedBug;
   const finding = results.findings.find((candidate) => planted?.finding.includes(candidate.kind));
+  if (!finding && signal.aborted) return undefined;
   return {
     store,
     bug: planted?.bug ?? "",

@@ -231,7 +231,7 @@ export class RunBook {
       );
     }
     const said = [...this.#checks.values()].some((check) => check.reasons.length > 0);
-    if ((this.#counts.cycles ?? 0) === 0 && !said)
+    if ((this.#counts.cycles ?? 0) === 0 && !said && !interrupted)
       doubts.push("no cycle fitted into the budget: give it more --seconds");
     const assumptions = [...this.#checks.values()].find((check) => check.checker === "assumptions");
     doubts.push(...tooLittle(assumptions?.checked ?? {}));

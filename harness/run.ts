@@ -453,6 +453,8 @@ class Stage {
 
   #recordFaults(lives: readonly FaultLife[], epoch: number, cycle: number, facts: EpochFacts): void {
     for (const life of lives) {
+      // Its time was not over: that it did not fire says nothing.
+      if (life.firedAt === undefined && this.#options.signal.aborted) life.cutShort = true;
       const record = faultRecord(life, epoch, cycle, this.#clock.now());
       appendFileSync(this.#options.directory.faultsFile, `${JSON.stringify(record)}\n`);
       this.book.fault(record, life.cutShort);

@@ -36,17 +36,13 @@ export function coverageTable(explorations: readonly ExplorationResults[]): stri
   return `${[...lines, ...leftOut(explorations)].join("\n")}\n`;
 }
 
-/** The same reason in several scenes of a profile is said once, with the sum. */
 function leftOut(explorations: readonly ExplorationResults[]): string[] {
-  return explorations.flatMap(({ profile, scenes }) => {
-    const byReason = new Map<string, number | null>();
-    for (const { why, count: many } of scenes.flatMap((scene) => scene.leftOut)) {
-      const before = byReason.get(why);
-      byReason.set(why, many === null || before === null ? null : (before ?? 0) + many);
-    }
-    return [...byReason].map(
-      ([why, many]) =>
-        `left out under ${profile}: ${many === null ? "" : `${possibleStates(many)}: `}${visibleLine(why, 300)}`,
-    );
-  });
+  return explorations.flatMap(({ profile, scenes }) =>
+    scenes.flatMap(({ name, leftOut }) =>
+      leftOut.map(
+        ({ why, count }) =>
+          `left out under ${profile}, "${name}": ${count === null ? "" : `${possibleStates(count)}: `}${visibleLine(why, 300)}`,
+      ),
+    ),
+  );
 }

@@ -228,13 +228,15 @@ function verdicts(checks: readonly CheckResult[]): string {
 /** One line a profile: states, where, how many findings, and how small the first was made. */
 function explored({ explorations = [] }: RunResults): string[] {
   return explorations.map((one) => {
-    const points = one.scenes[0]?.crashPointsExplored ?? 0;
+    const { crashPoints = 0, crashPointsExplored: points = 0 } = one.scenes[0] ?? {};
+    // The time was over: every state of the first ones in the trace, and a sample of the rest.
+    const rest = points < crashPoints ? " and at some of the others" : "";
     const seen = one.findings.reduce((sum, finding) => sum + (finding.count ?? 1), 0);
     const first = one.findings[0];
     const findings = first
       ? `; ${counted(seen, "finding")}, the first (${first.kind}) after ${counted(first.statesUntilFound, "state")}${first.shrunk ? `, made smaller to ${counted(first.shrunk.requests.length, "operation")}` : ""}`
       : "";
-    return `${one.profile}: ${exploredWord(one)}, ${counted(statesOf(one), "state")} at ${counted(points, "crash point")} in ${duration(one.elapsedMs * 1e6)}${scenesCutShort(one)}${findings}${lossOf(one)}${one.acknowledgements === "weak" ? "; acknowledgements by the clients' clock (weak)" : ""}`;
+    return `${one.profile}: ${exploredWord(one)}, ${counted(statesOf(one), "state")} at ${counted(points, "crash point")}${rest} in ${duration(one.elapsedMs * 1e6)}${scenesCutShort(one)}${findings}${lossOf(one)}${one.acknowledgements === "weak" ? "; acknowledgements by the clients' clock (weak)" : ""}`;
   });
 }
 

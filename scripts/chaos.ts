@@ -162,8 +162,9 @@ async function checkedAloud(
   seed: number,
   signal: AbortSignal,
   say: (text: string) => void,
-): Promise<InstrumentCheck> {
+): Promise<InstrumentCheck | undefined> {
   const check = await checkInstrument(directory.path, runsDir, seed, signal);
+  if (!check) return undefined;
   const seconds = (check.elapsedMs / 1000).toFixed(1);
   say(
     check.caught

@@ -4,7 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Verdict } from "../harness/checkers/contract.ts";
 import { childProgram } from "../harness/package-root.ts";
+import type { RunResults } from "../harness/results.ts";
+import { resolveScenario } from "../harness/scenario.ts";
+import { saysMore } from "./explore.ts";
 
 let place = "";
 beforeAll(() => {
@@ -50,6 +54,33 @@ describe("is refused in one sentence, with exit code 3 and nothing left behind",
     expect(exitCode).toBe(3);
     expect(readdirSync(place).sort()).toEqual(["chaos", "run"]);
   });
+});
+
+test("a later exploration of a trace takes the place of an earlier one, unless that one had found more", () => {
+  const results = (verdict: Verdict, inStates: number) =>
+    ({ verdict, explorations: [{ findings: Array.from({ length: inStates }) }] }) as unknown as RunResults;
+  expect(saysMore(results(false, 2), results(true, 0))).toBe(true);
+  expect(saysMore(results(false, 2), results("unknown", 0))).toBe(true);
+  expect(saysMore(results(false, 2), results(false, 0))).toBe(true);
+  expect(saysMore(results(false, 2), results(false, 1))).toBe(false);
+  expect(saysMore(results(false, 0), results(false, 0))).toBe(false);
+  expect(saysMore(results(true, 0), results("unknown", 0))).toBe(false);
+});
+
+test("results that cannot be read are named by replay, and not taken for none", async () => {
+  const damaged = join(place, "damaged");
+  mkdirSync(damaged);
+  try {
+    const scenario = await resolveScenario({ faults: ["none"], seed: 1 });
+    writeFileSync(join(damaged, "scenario.json"), JSON.stringify(scenario.scenario));
+    writeFileSync(join(damaged, "trace.json"), JSON.stringify({ formatVersion: 1 }));
+    writeFileSync(join(damaged, "results.json"), JSON.stringify({ formatVersion: 9 }));
+    const { exitCode, stderr } = await acked("replay", "damaged");
+    expect(stderr).toMatch(/results\.json has formatVersion 9; this version of acked reads formatVersion 1$/);
+    expect(exitCode).toBe(3);
+  } finally {
+    rmSync(damaged, { recursive: true });
+  }
 });
 
 test("without a compiler nothing is traced: it says how to get one, and is never a pass", async () => {

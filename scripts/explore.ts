@@ -3,7 +3,7 @@
  * rebuilds the crash states that a profile allows, recovers each and judges it; `acked explore DIR` does the second half
  * again from the files of an earlier run, here or on another machine.
  */
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { type Command, InvalidArgumentError } from "commander";
 import { exploreTracedRun } from "../harness/explore/explored-run.ts";
@@ -25,6 +25,7 @@ import {
   announceOnGithub,
   coverageTable,
   jsonDocument,
+  readResults,
   summaryOptions,
   terminalSummary,
   writeReports,
@@ -127,7 +128,7 @@ async function exploreNew(flags: ExploreFlags): Promise<RunResults> {
     line.show("exploring a store with a planted bug first");
     const check = await checkExplorer(directory.path, resolve(flags.out), scenario.seed, signal);
     line.clear();
-    say(instrumentSentence(check));
+    if (check) say(instrumentSentence(check));
     await tracedRun({
       resolution,
       directory,
@@ -169,7 +170,35 @@ async function exploreAgain(run: string, flags: ExploreFlags): Promise<RunResult
   const resolution =
     flags.seed === undefined ? saved : { ...saved, scenario: { ...saved.scenario, seed: flags.seed } };
   say(`acked explore ${run} · store ${resolution.store.name} · profiles ${profiles.join(" ")}`);
-  return interruptible((signal) => conclude(resolve(run), resolution, profiles, flags, signal));
+  return interruptible((signal) =>
+    keepingFindings(resolve(run), (path) => conclude(path, resolution, profiles, flags, signal)),
+  );
+}
+
+/** What an earlier exploration of the same trace found stays on record when this one finds nothing of it. */
+async function keepingFindings(
+  path: string,
+  exploring: (path: string) => Promise<RunResults>,
+): Promise<RunResults> {
+  const { resultsFile } = runDirectoryAt(path);
+  const text = existsSync(resultsFile) ? readFileSync(resultsFile) : undefined;
+  const before = text && (await readResults(path).catch(() => undefined));
+  const results = await exploring(path);
+  if (!before || !saysMore(before, results)) return results;
+  writeFileSync(resultsFile, text);
+  await writeReports(path);
+  say(
+    `${relativePath(path)} keeps the results of the exploration that found something; those of this one are printed only`,
+  );
+  return results;
+}
+
+/** The first found something wrong, or a crash state that shows it, and the second did not. */
+export function saysMore(before: RunResults, after: RunResults): boolean {
+  const inStates = ({ explorations = [] }: RunResults) =>
+    explorations.some(({ findings }) => findings.length > 0);
+  const foundNothing = before.verdict === false && after.verdict !== false;
+  return foundNothing || (inStates(before) && !inStates(after));
 }
 
 /** Everything after the traced run: its files are all there is. */

@@ -6,6 +6,7 @@
  * the machine's, so a live finding may not come back: then the first event at which the two runs went apart is named, and
  * that is never a pass.
  */
+import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import type { Command } from "commander";
 import { type Replayed, replayTracedRun } from "../harness/explore/explored-run.ts";
@@ -63,6 +64,9 @@ async function replayStates(run: string, resolution: Resolution, flags: ReplayFl
   }
   if (!before?.explorations) {
     throw new ScenarioError(`${run} has no results of an exploration: make them with acked explore ${run}`);
+  }
+  if (!before.explorations.every(({ findings }) => Array.isArray(findings))) {
+    throw new ScenarioError(`${run}/results.json is damaged: an exploration in it has no list of findings`);
   }
   const { replayed, traceFaults } = await replayTracedRun({
     directory: runDirectoryAt(resolve(run)),
@@ -168,8 +172,9 @@ async function resultsBefore(run: string): Promise<RunResults | undefined> {
   try {
     return await readResults(run);
   } catch (error) {
-    if (error instanceof ReportError) return undefined;
-    throw error;
+    if (!(error instanceof ReportError)) throw error;
+    if (!existsSync(runDirectoryAt(resolve(run)).resultsFile)) return undefined;
+    throw new ScenarioError(error.message);
   }
 }
 

@@ -29,7 +29,7 @@ import { StateReplayer } from "./smaller/replay-state.ts";
 import { type SmallerRun, shrinkFindings } from "./smaller/shrink-finding.ts";
 import { checkCoveringSyncByBytes } from "./traced/covering-sync.ts";
 import { changesOf, globMatcher } from "./traced/traced-run-content.ts";
-import { readTracedRun, type TracedRunFiles } from "./traced/traced-run-files.ts";
+import { lacksOf, readTracedRun, type TracedRunFiles } from "./traced/traced-run-files.ts";
 
 export interface ExploredRunOptions {
   readonly directory: RunDirectory;
@@ -200,7 +200,7 @@ export async function replayTracedRun(
   for (const finding of recorded.findings) {
     if (!ofStates.has(identity(finding))) replayed.push(compared(finding, again));
   }
-  return { replayed, traceFaults: files.trace.faults };
+  return { replayed, traceFaults: [...files.trace.faults, ...lacksOf(files)] };
 }
 
 function identity({ kind, sentence }: Finding): string {

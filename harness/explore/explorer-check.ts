@@ -27,7 +27,7 @@ export async function checkExplorer(
   runsDir: string,
   seed: number,
   signal: AbortSignal,
-): Promise<InstrumentCheck> {
+): Promise<InstrumentCheck | undefined> {
   const began = performance.now();
   const resolution = await resolveScenario({
     store: storeName,
@@ -53,6 +53,7 @@ export async function checkExplorer(
   });
   const finding = findings.find(({ kind }) => kind === "lost-acknowledged-write");
   if (finding) rmSync(directory.path, { recursive: true, force: true });
+  else if (signal.aborted) return undefined;
   return {
     store: storeName,
     bug: store.plantedBug?.bug ?? "",

@@ -166,7 +166,7 @@ class TrialRuns {
     rmSync(this.#kept, { recursive: true, force: true });
   }
 
-  /** The same kind of finding in the same scene, if this script shows one. */
+  /** The same kind of finding, in whichever scene it shows first, if this script shows one. */
   async attempt(script: Script): Promise<SmallerRun | undefined> {
     const { runsDir, threads, signal, replayOf } = this.#options;
     const directory = runDirectoryAt(this.#trial);

@@ -4,7 +4,14 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { createTrace } from "../../../faults/index.ts";
 import { runDirectoryAt, writeJson } from "../../run-directory.ts";
-import { copyBase, isTracedRun, readTracedRun, type TraceRecord } from "./traced-run-files.ts";
+import {
+  copyBase,
+  isTracedRun,
+  lacksOf,
+  readTracedRun,
+  type TracedRunFiles,
+  type TraceRecord,
+} from "./traced-run-files.ts";
 
 let place = "";
 beforeEach(() => {
@@ -96,4 +103,15 @@ describe("what is missing or damaged is named", () => {
     damage(run);
     expect(() => readTracedRun(run.path)).toThrow(sentence);
   });
+});
+
+test("a history that was cut short is named, and one of an earlier version is taken as it is", () => {
+  const files = (historyEvents?: number) =>
+    ({
+      record: { startNs: 0, ended: { doubts: [], findings: [], recoveryMs: [], historyEvents } },
+      ...{ trace: { events: [], faults: [] }, events: [{}, {}], history: { operations: [] } },
+    }) as unknown as TracedRunFiles;
+  expect(lacksOf(files(3))).toEqual(["history.jsonl has 2 events of 3: it is not the whole history"]);
+  expect(lacksOf(files(2))).toEqual([]);
+  expect(lacksOf(files())).toEqual([]);
 });

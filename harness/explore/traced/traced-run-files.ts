@@ -65,6 +65,8 @@ export interface TracedRunEnd {
   readonly recoveryMs: readonly number[];
   /** Requests sent when the store was killed; absent when it was not. */
   readonly killAfter?: number;
+  /** How many events the history has. Absent in runs of earlier versions. */
+  readonly historyEvents?: number;
 }
 
 /** A traced run in memory. */
@@ -101,8 +103,11 @@ export function readTracedRun(path: string): TracedRunFiles {
  * What the trace does not tell and a model of the disk would need, one sentence each: with any, a crash state may be one
  * that the store's disk could not have been in, and what is found in it says nothing against the store.
  */
-export function lacksOf({ record, trace, history }: TracedRunFiles): string[] {
+export function lacksOf({ record, trace, history, events }: TracedRunFiles): string[] {
   const lacks = [...(record.ended?.blindSpots ?? [])];
+  const { historyEvents = events.length } = record.ended ?? {};
+  if (events.length !== historyEvents)
+    lacks.push(`history.jsonl has ${events.length} events of ${historyEvents}: it is not the whole history`);
   const [first, last] = [trace.events[0], trace.events.at(-1)];
   if (!first || !last) return lacks;
   const { startNs } = record;

@@ -419,6 +419,7 @@ class TracedStage {
       blindSpots: this.#blindSpots,
       findings: this.#facts.findings,
       recoveryMs: this.#recoveryMs,
+      historyEvents: this.#events.length,
       ...(this.#killAfter === undefined ? {} : { killAfter: this.#killAfter }),
     };
     writeJson(this.#options.directory.traceRecordFile, { ...this.#record, ended });
