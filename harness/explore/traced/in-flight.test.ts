@@ -86,6 +86,10 @@ test("a rename, a link and an unlink were made when the name leads there, or no 
     call("unlink", "s", s),
   ];
   expect(endsOf(calls)).toEqual([notDone, notDone, notDone]);
+  expect(endsOf([call("unlink", "missing", notThere), call("rename", "u", notThere)])).toEqual([
+    notDone,
+    notDone,
+  ]);
   linkSync(join(dir, "t"), join(dir, "l"));
   renameSync(join(dir, "t"), join(dir, "s"));
   expect(endsOf(calls)).toEqual([{ result: 0 }, { result: 0 }, { result: 0 }]);
@@ -100,8 +104,9 @@ test("an open made the file that is there now, unless another call did; a mkdir 
   const made = (path: string) => ({ result: 0, inode: inodeOf(path), created: true });
   expect(endsOf([open, mkdir])).toEqual([made("t"), made("d")]);
   expect(endsOf([open, open])).toEqual([made("t"), notDone]);
-  const byAnother = call("open", "t", inodeOf("t"), { index: 9, phase: "end", created: true });
+  const byAnother = call("open", "t", inodeOf("t"), { index: 9, phase: "end", created: true, result: 3 });
   expect(endsOf([open], [byAnother])).toEqual([notDone]);
+  expect(endsOf([open], [{ ...byAnother, result: -24 }])).toEqual([made("t")]);
   expect(endsOf([mkdir], [], [inodeOf("d")])).toEqual([notDone]);
 });
 

@@ -29,7 +29,14 @@ const shifts = 8 | 32; // FALLOC_FL_COLLAPSE_RANGE, FALLOC_FL_INSERT_RANGE
  */
 export function settleInFlight(trace: TraceFile, dataDir: string, base: ReadonlySet<string>): void {
   const made = new Set<string>();
-  trace.settle((begin, { events }) => new Directory(dataDir).endOf(begin, events, base, made));
+  const directory = new Directory(dataDir);
+  trace.settle((begin, { events }) => {
+    try {
+      return directory.endOf(begin, events, base, made);
+    } catch {
+      return undefined; // a file that may not be read tells nothing
+    }
+  });
 }
 
 interface Found {
@@ -66,6 +73,7 @@ class Directory {
         return this.#at(begin.path)?.inode === begin.inode ? done : notDone;
       case "unlink":
       case "rmdir":
+        if (begin.inode === notThere) return notDone;
         return this.#at(begin.path)?.inode === begin.inode ? notDone : done;
       case "open":
         return this.#opened(begin, events, made);
@@ -149,10 +157,9 @@ const notThere = "0:0";
 /** A call that has ended meanwhile gave something this name. */
 function isNamedSince({ index, path }: TraceEvent, events: Trace["events"]): boolean {
   const naming = ["open", "rename", "link"];
-  return events.some(
-    (event) =>
-      event.index > index && event.path === path && event.phase === "end" && naming.includes(event.kind),
-  );
+  const named = (event: TraceEvent) =>
+    event.path === path && naming.includes(event.kind) && (event.result ?? -1) >= 0;
+  return events.some((event) => event.index > index && event.phase === "end" && named(event));
 }
 
 /** Some call was about it, and nothing has taken it away since: inodes are used again. */
