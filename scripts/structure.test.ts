@@ -142,7 +142,7 @@ function ownOf(from: string): string[] {
   if (top !== "stores") return [`${top}/`]; // faults share the native plan, workloads the generation
   const sound = rest.length > 1 && rest[0] === "cluster" ? "stores/postgres/" : "stores/ramlog/"; // what is broken on purpose
   if (folder === "broken") return ["stores/broken/", sound, "stores/clients/", "stores/resp.ts"];
-  return [`stores/${folder}/`, "stores/clients/", "stores/resp.ts"];
+  return [`stores/${folder}/`, "stores/clients/", "stores/resp.ts", "stores/installed-server.ts"];
 }
 
 function sentence({ from, to }: Import): string {
