@@ -146,8 +146,8 @@ class Stage {
     this.book.epochBegan();
     const node = await this.#single.openEpoch(epoch);
     rmSync(join(this.#options.directory.path, "earlier"), { recursive: true, force: true });
-    if (losesPower(plan)) this.#tracePower(node);
-    else node.traceInto({});
+    node.traceInto({});
+    if (losesPower(plan)) node.beforeNextStart(() => this.#tracePower(node));
     try {
       if (await this.#start(node, facts, undefined)) await this.#cycles(node, epoch, plan, facts);
       for (const spot of node.blindSpots()) {

@@ -121,6 +121,7 @@ export class StoreNode {
   #killedByUs = false;
   #stoppedAt = 0;
   #prepared = false;
+  #beforeStart: (() => void) | undefined;
   #traceEnvironment: Readonly<Record<string, string>>;
 
   constructor(
@@ -148,6 +149,7 @@ export class StoreNode {
     this.#dataDir = join(this.#options.directory.dataDir, `e${epoch}-${this.name}`);
     mkdirSync(this.#dataDir, { recursive: true });
     this.#prepared = false;
+    this.#beforeStart = undefined;
     this.#rings.clear();
     if (this.#frontEnd) {
       const { controlDirectory } = this.#options;
@@ -159,6 +161,14 @@ export class StoreNode {
       });
       if (controlDirectory === undefined) this.#supervisor.removeLater(this.#disk.path);
     }
+  }
+
+  /**
+   * Calls this once, at the next start, when the store's launch has prepared the data directory and nothing runs in it
+   * yet: some bring a directory along, which a trace must begin with.
+   */
+  beforeNextStart(act: () => void): void {
+    this.#beforeStart = act;
   }
 
   /** From the next start on the node's processes get this added to their environment, as from `createTrace`. */
@@ -214,6 +224,8 @@ export class StoreNode {
     const launch = await store.launch(settings);
     if (!this.#prepared) this.#options.onPrepared?.(this.#dataDir);
     this.#prepared = true;
+    this.#beforeStart?.();
+    this.#beforeStart = undefined;
     const insideBefore = this.#disk?.control.processesInside() ?? 0;
     this.#killedByUs = false;
     try {

@@ -409,11 +409,12 @@ export class Member implements MemberControl {
     if (this.#starts > 0) this.#ports = await this.#options.network.moved(this.name);
     this.#starts++;
     this.#killed = false;
-    if (this.#options.traced && !this.#trace) this.traceAgain();
-    else this.#trace?.settle();
+    this.#trace?.settle();
     this.#options.onState(this.name, "starting");
     const settings = this.settings(as);
     const launches = await this.#options.store.clustered!.launch(settings);
+    // The launch may have brought a directory along, which the trace begins with.
+    if (this.#options.traced && !this.#trace) this.traceAgain();
     this.#ownDirectories = launches.flatMap(({ ownDirectory }) => ownDirectory ?? []);
     const processes: SupervisedProcess[] = [];
     this.#processes = processes;

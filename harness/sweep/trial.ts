@@ -128,7 +128,7 @@ class TrialStage {
     const { crashed, pair, counted, onlyStart, restarted } = this.#options;
     if (crashed) copyDirectory(crashed.path, this.#node.dataDir);
     if (restarted && !(await this.#loadAndKill())) return;
-    if (pair?.losesPower) this.#tracePower();
+    if (pair?.losesPower) this.#node.beforeNextStart(() => this.#tracePower());
     if (pair) this.#armed = this.#node.disk!.arm(this.#rule(pair));
     if (counted) this.#counters = this.#countersOf(counted);
     const started = await this.#start(true);
