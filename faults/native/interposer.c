@@ -6,7 +6,8 @@
  * Models: every effect of faults/contract.ts. This file: reads, writes, syncs, sizes, sockets and shared mappings; names
  * and descriptors are in interpose-names.c, C streams in interpose-stdio.c, the function syscall() in interpose-syscall.c,
  * and what is only noticed of asynchronous I/O in interpose-aio.c.
- * Does not see: statically linked programs; system calls that a program makes by itself (io_uring is refused: ENOSYS);
+ * Does not see: statically linked programs; system calls that a program makes by itself (io_uring is refused where it is
+ * asked for by syscall(); the supervisor looks in /proc for those that make it another way);
  * what the C library writes by itself to a standard stream that somebody has redirected into the data directory;
  * stores to shared mappings before they are compared (maps.h). The harness detects a program that never loaded it
  * (`processes_inside` stays 0).
