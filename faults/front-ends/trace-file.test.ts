@@ -70,6 +70,20 @@ describe("calls in flight at a kill", () => {
     expect(readTrace(path).events).toHaveLength(7);
   });
 
+  it("for whose ends there is no room make the trace one that overflowed", () => {
+    const path = join(scratch, "no-room.bin");
+    const trace = createTrace({ path, capacityBytes: 1 << 20 });
+    const data = new Uint8Array(4096 - 64 - 96 - 8);
+    const { bytes } = traceBytes([{ kind: "write", phase: "begin", path: "a.log123", data }]);
+    new DataView(bytes.buffer).setBigUint64(16, 8192n, true);
+    new DataView(bytes.buffer).setBigUint64(40, 8192n, true);
+    writeFileSync(path, bytes);
+    expect(trace.read().faults).toEqual([]);
+    trace.settle(() => ({ result: 0 }));
+    expect(trace.read().faults).toEqual([expect.stringMatching(/^the trace overflowed: 1 events/)]);
+    trace.close();
+  });
+
   it("of a damaged trace are left as they are", () => {
     const path = join(scratch, "damaged.bin");
     const trace = createTrace({ path, capacityBytes: 1 << 20 });

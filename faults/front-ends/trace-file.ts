@@ -179,11 +179,17 @@ class OpenTraceFile implements TraceFile {
     const header = new DataView(new ArrayBuffer(headerUsed));
     readSync(this.#fd!, header, 0, headerUsed, 0);
     const cursor = wordAt(header, offsetOf.cursor);
-    if (cursor + record.length > wordAt(header, offsetOf.capacity)) return;
+    const set = (offset: number, value: number) => {
+      const word = new DataView(new ArrayBuffer(8));
+      word.setBigUint64(0, BigInt(value), true);
+      writeSync(this.#fd!, word, 0, 8, offset);
+    };
+    if (cursor + record.length > wordAt(header, offsetOf.capacity)) {
+      set(offsetOf.overflowed, wordAt(header, offsetOf.overflowed) + 1);
+      return;
+    }
     writeSync(this.#fd!, record, 0, record.length, cursor);
-    const after = new DataView(new ArrayBuffer(8));
-    after.setBigUint64(0, BigInt(cursor + record.length), true);
-    writeSync(this.#fd!, after, 0, 8, offsetOf.cursor);
+    set(offsetOf.cursor, cursor + record.length);
   }
 
   close(): void {
